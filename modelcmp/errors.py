@@ -1,0 +1,57 @@
+"""Every error that modelcmp raises on purpose.
+
+::
+
+    ModelcmpError                 exit code 1
+    ├── UsageError                exit code 2: the request itself is wrong
+    │   ├── UnknownName           no such model, metric, convention, format ...
+    │   └── BadInput              an input size, keyword or file that cannot be used
+    ├── BuildError                the model's own code raised while it was built
+    ├── ForwardError              the model's own forward raised, with the place where it did
+    ├── NeedsData                 forward asks for real values, which meta tensors do not have
+    └── OutputError               a result cannot be written where it was asked for
+
+The message says what, where and how to fix it; the command line prints it as one line.
+"""
+
+from __future__ import annotations
+
+
+class ModelcmpError(Exception):
+    """Base of all errors that modelcmp raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(ModelcmpError):
+    """The request itself is wrong: nothing was computed."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that no registry holds, with what was probably meant."""
+
+    def __init__(self, kind: str, name: str, hint: str) -> None:
+        super().__init__(f"unknown {kind} {name!r}: {hint}")
+        self.kind, self.name, self.hint = kind, name, hint
+
+
+class BadInput(UsageError):
+    """An input size, keyword argument or file that cannot be used."""
+
+
+class BuildError(ModelcmpError):
+    """The model's own code raised while the model was built."""
+
+
+class ForwardError(ModelcmpError):
+    """The model's own forward raised; the message names the module and the shapes it was given."""
+
+
+class NeedsData(ModelcmpError):
+    """Forward depends on real values (``.item()``, NMS, boolean masks), which meta tensors lack."""
+
+
+class OutputError(ModelcmpError):
+    """A result cannot be written where it was asked for."""

@@ -1,0 +1,320 @@
+"""From a subject, or a module and its inputs, to a :class:`~modelcmp.records.ModelProfile`."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import metrics
+from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData, UnknownName
+from ..records import CONVENTIONS, Access, ModelProfile, ModuleRecord, Trace
+from ..reductions import distinct_outputs, uncounted
+from ..registry import suggest
+from ..sources import Inputs, Request, Subject
+from ..sources.construct import build_with_weights, build_without_weights, use_own_statistics
+from ..sources.images import torch_dtype
+from ..units import shape as shape_text
+from .session import tracing
+from .tracer import Modules, Tracer, footprint, walk
+
+MODES = ("eval", "train")
+
+
+def check_options(mode: str, convention: str, dtype: str) -> None:
+    """Refuse unknown modes, conventions and dtypes before any work."""
+    for kind, value, known in (("mode", mode, MODES), ("convention", convention, CONVENTIONS)):
+        if value not in known:
+            raise UnknownName(kind, value, suggest(value, known))
+    torch_dtype(dtype)
+
+
+def profile_subject(
+    subject: Subject, request: Request, mode: str = "eval", convention: str = "total", notes: tuple[str, ...] = ()
+) -> ModelProfile:
+    """Profile a subject without weights or compute; for real on seeded numbers where forward needs them.
+
+    Raises BuildError, ForwardError or BadInput.
+    """
+    check_options(mode, convention, request.dtype)
+    with _gc_paused():
+        trace, inputs, extra = _trace_subject(subject, request, mode == "train")
+    return make_profile(
+        trace, convention, name=subject.name, source=subject.source, inputs=inputs, batch_size=request.batch_size,
+        dtype=request.dtype, mode=mode, notes=(*subject.notes, *notes, *extra),
+    )  # fmt: skip
+
+
+def _trace_subject(subject: Subject, request: Request, train: bool) -> tuple[Trace, Inputs, tuple[str, ...]]:
+    """Trace without data; where forward needs numbers, for real."""
+    try:
+        inputs = subject.inputs(request, "meta")
+        model = _typed(_built(subject, subject.build, build_without_weights), request.dtype)
+        try:
+            trace = trace_module(model, inputs, train=train, name=subject.name)
+        except ForwardError:
+            if subject.resized is None or request.input_size is None:
+                raise
+            model = _typed(_built_for_size(subject, request), request.dtype)
+            trace = trace_module(model, inputs, train=train, name=subject.name)
+    except NeedsData as reason:
+        trace, inputs = _for_real(subject, request, train)
+        return trace, inputs, (f"{reason}: run once on the CPU with seeded random weights and input",)
+    return trace, inputs, ()
+
+
+def profile_module(
+    model: nn.Module, inputs: Inputs, mode: str = "eval", convention: str = "total", name: str = ""
+) -> ModelProfile:
+    """Profile a module that exists already; it is left as it was.
+
+    Nothing is computed unless forward needs real values; then it runs once on the given inputs.
+    """
+    check_options(mode, convention, "fp32")
+    name = name or type(model).__name__
+    model = getattr(model, "_orig_mod", model)
+    notes: tuple[str, ...] = ()
+    if any(isinstance(t, nn.parameter.UninitializedTensorMixin) for t in (*model.parameters(), *model.buffers())):
+        model = _materialised(model, inputs)
+    try:
+        trace = trace_module(model, _to_device(inputs, "meta"), train=mode == "train", name=name)
+    except NeedsData as reason:
+        if any(t.is_meta for t in _tensors((inputs.args, inputs.kwargs))):
+            raise ForwardError(f"{name}: {reason}; give real tensors as inputs") from reason
+        trace = trace_module(copy.deepcopy(model), inputs, train=mode == "train", real=True, name=name)
+        notes = (f"{reason}: run once on the given inputs",)
+    floating = [t.dtype for t in model.parameters() if t.is_floating_point()]
+    dtype = str(floating[0] if floating else torch.float32).removeprefix("torch.")
+    first = _tensors((inputs.args, inputs.kwargs))
+    return make_profile(
+        trace, convention, name=name, source="module", inputs=inputs,
+        batch_size=first[0].shape[0] if first and first[0].dim() else 1, dtype=dtype, mode=mode, notes=notes,
+    )  # fmt: skip
+
+
+def make_profile(trace: Trace, convention: str, *, inputs: Inputs, **identity: Any) -> ModelProfile:
+    """Evaluate every metric of a trace under one convention."""
+    return ModelProfile(
+        input_shape=tuple(tuple(t.shape) for t in _tensors((inputs.args, inputs.kwargs))),
+        convention=convention,
+        values=metrics.evaluate(trace, convention),
+        uncounted=uncounted(trace.ops),
+        trace=trace,
+        **identity,
+    )
+
+
+def under_convention(profile: ModelProfile, convention: str) -> ModelProfile:
+    """The same profile with its figures under another convention: one trace serves them all."""
+    check_options(profile.mode, convention, "fp32")
+    if profile.trace is None:
+        raise BadInput(f"{profile.name}: its operations were not kept, profile it again")
+    return replace(profile, convention=convention, values=metrics.evaluate(profile.trace, convention))
+
+
+def trace_module(
+    model: nn.Module, inputs: Inputs, *, train: bool = False, real: bool = False, name: str = ""
+) -> Trace:
+    """Trace one forward pass; raises ForwardError with the place where it failed, or NeedsData."""
+    saved: set[int] = set()
+    modules = walk(model)
+    with tracing(modules, train=train, real=real) as tracer:
+        given = [tracer.access(t) for t in _tensors((inputs.args, inputs.kwargs))]
+        try:
+            with _quiet(), _saved_for_backward(tracer, saved, train):
+                result = model(*inputs.args, **inputs.kwargs)
+        except NeedsData:
+            raise
+        except Exception as error:
+            raise _forward_error(name, tracer, error) from error
+        outputs = [tracer.access(t) for t in _tensors(result)]
+    return _trace(modules, tracer, tuple(given), distinct_outputs(outputs), frozenset(saved - tracer.weights), train)
+
+
+def _trace(
+    modules: Modules, tracer: Tracer, given: tuple[Access, ...], outputs: tuple[Access, ...], saved: frozenset[int], train: bool
+) -> Trace:
+    owned, sizes = _owned(modules, tracer)
+    packed_params, packed_bytes = _packed(modules)
+    return Trace(
+        ops=tracer.records(),
+        modules=owned,
+        params=sum(m.params for m in owned) + packed_params,
+        trainable_params=sum(m.trainable_params for m in owned),
+        size_bytes=sizes[0] + packed_bytes,
+        trainable_bytes=sizes[1],
+        buffer_bytes=tracer.buffer_bytes(),
+        inputs=given,
+        outputs=outputs,
+        saved_buffers=saved,
+        train=train,
+    )
+
+
+def _owned(modules: Modules, tracer: Tracer) -> tuple[tuple[ModuleRecord, ...], tuple[int, int]]:
+    """Each module's own parameters, every storage once; bytes of the state and of what is trained."""
+    seen: set[tuple[Any, ...]] = set()
+    rows = []
+    state = trained = 0
+    for name, module in modules:
+        params = trainable = 0
+        for p in module._parameters.values():
+            if p is not None and _first_time(p, seen):
+                params += p.numel()
+                state += p.numel() * p.itemsize
+                trainable += p.numel() * p.requires_grad
+                trained += p.numel() * p.itemsize * p.requires_grad
+        for key, b in module._buffers.items():
+            if b is not None and key not in module._non_persistent_buffers_set and _first_time(b, seen):
+                state += footprint(b)
+        rows.append(ModuleRecord(name, type(module).__name__, params, trainable, tracer.calls[name]))
+    return tuple(rows), (state, trained)
+
+
+def _first_time(t: Tensor, seen: set[tuple[Any, ...]]) -> bool:
+    """Whether this part of this storage was not seen before."""
+    if t.layout is torch.strided:
+        key: tuple[Any, ...] = (t.untyped_storage()._cdata, t.storage_offset(), t.shape)
+    else:
+        key = (id(t),)
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _packed(modules: Modules) -> tuple[int, int]:
+    """Elements and bytes of packed (quantised) weights, which are no parameters."""
+    count = size = 0
+    for _, module in modules:
+        if "quantized" not in type(module).__module__:
+            continue
+        for accessor in (getattr(module, "weight", None), getattr(module, "bias", None)):
+            value = accessor() if callable(accessor) and not isinstance(accessor, Tensor) else None
+            if isinstance(value, Tensor):
+                count += value.numel()
+                size += value.numel() * value.itemsize
+    return count, size
+
+
+def _built(subject: Subject, build: Callable[[], nn.Module], how: Callable[[Callable[[], nn.Module]], nn.Module]) -> nn.Module:
+    """Build, with the model's own error shown."""
+    try:
+        with _quiet():
+            return how(build)
+    except ModelcmpError:
+        raise
+    except Exception as error:
+        raise BuildError(f"{subject.name} could not be built: {_own_words(error)}") from error
+
+
+def _built_for_size(subject: Subject, request: Request) -> nn.Module:
+    """Rebuild an architecture that has to know its input size; when it takes none, say why forward failed."""
+    assert subject.resized is not None and request.input_size is not None
+    try:
+        with _quiet():
+            return build_without_weights(subject.resized(request.input_size))
+    except Exception as error:
+        size = shape_text(request.input_size)
+        raise ForwardError(f"{subject.name} does not take input size {size}: {_own_words(error)}") from error
+
+
+def _for_real(subject: Subject, request: Request, train: bool) -> tuple[Trace, Inputs]:
+    """Forward depends on numbers: run it once on the CPU with seeded weights and inputs."""
+    model = _typed(_built(subject, subject.build, build_with_weights), request.dtype)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        inputs = subject.inputs(request, "cpu")
+        use_own_statistics(model)
+        return trace_module(model, inputs, train=train, real=True, name=subject.name), inputs
+
+
+def _typed(model: nn.Module, dtype: str) -> nn.Module:
+    return model if torch_dtype(dtype) is torch.float32 else model.to(torch_dtype(dtype))
+
+
+def _materialised(model: nn.Module, inputs: Inputs) -> nn.Module:
+    """A copy whose lazy modules know their shapes, after one forward without data."""
+    model = copy.deepcopy(model).to("meta")
+    with torch.no_grad():
+        model(*(meta := _to_device(inputs, "meta")).args, **meta.kwargs)
+    return model
+
+
+def _to_device(inputs: Inputs, device: str) -> Inputs:
+    def move(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value if value.is_meta else torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
+        if isinstance(value, dict):
+            return type(value)((k, move(v)) for k, v in value.items())
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*(move(v) for v in value))
+        return type(value)(move(v) for v in value) if isinstance(value, list | tuple) else value
+
+    return Inputs(tuple(move(a) for a in inputs.args), {k: move(v) for k, v in inputs.kwargs.items()})
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Every tensor in nested lists, tuples, dicts and dataclass-like outputs."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        value = vars(value).values() if hasattr(value, "__dataclass_fields__") else ()
+    return [t for v in value for t in _tensors(v)]
+
+
+@contextmanager
+def _gc_paused() -> Iterator[None]:
+    """Modules and records are many small objects that live: looking through them for cycles is wasted."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The model's own warnings (unused weights, deprecated names) are not ours to repeat."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _saved_for_backward(tracer: Tracer, saved: set[int], train: bool) -> Iterator[None]:
+    """Note which buffers autograd keeps."""
+    if not train:
+        yield
+        return
+
+    def pack(t: Tensor) -> Tensor:
+        saved.add(tracer.buffer_of(t))
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        yield
+
+
+def _forward_error(name: str, tracer: Tracer, error: Exception) -> ForwardError:
+    place, args = tracer.failed or (tracer.place, ())
+    shapes = ", ".join(shape_text(tuple(t.shape)) for t in _tensors(args)) or "no tensors"
+    where = f"module {place.module!r} ({place.module_type})" if place.module else f"{place.module_type}.forward"
+    return ForwardError(f"{name} failed in {where} on input {shapes}: {_own_words(error)}")
+
+
+def _own_words(error: BaseException) -> str:
+    """The type and first line of the model's own error."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

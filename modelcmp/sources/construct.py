@@ -1,0 +1,108 @@
+"""Building a model without filling its weights.
+
+Parameters are allocated on the meta device and initialisers skip them: on meta they do no useful
+work. Small real computations in constructors (``linspace(...).item()``, index tables) still run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+from unittest import mock
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+T = TypeVar("T")
+
+_ALLOCATE = ("empty", "zeros", "ones", "full", "rand", "randn", "empty_strided")
+_INITIALISE = (
+    "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_", "dirac_", "xavier_uniform_",
+    "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_",
+)  # fmt: skip
+_RANDOM_FILLS = ("normal_", "uniform_", "zero_", "fill_", "erfinv_", "clamp_", "mul_", "add_", "div_", "sub_")
+
+
+def build_without_weights(build: Callable[[], T]) -> T:
+    """Build on meta where the constructor allows it, else on the CPU with initialisers skipped."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            with _hollow(_ALLOCATE):
+                return build()
+        except Exception:
+            # The constructor looks into its own weights, or is wrong: the second try shows which.
+            with _hollow(()):
+                return build()
+
+
+def build_with_weights(build: Callable[[], T], seed: int = 0) -> T:
+    """Build for real, with the seed fixed: for a forward that needs numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def use_own_statistics(model: nn.Module) -> None:
+    """Let normalisation layers take their running statistics from what they are given.
+
+    Training leaves them there; without them the activations of a deep random network grow layer by
+    layer until every score saturates, and how many boxes survive says nothing.
+    """
+    for module in model.modules():
+        buffers = dict(module.named_buffers(recurse=False))
+        if "running_mean" in buffers and "running_var" in buffers:
+            module.register_forward_pre_hook(_take_statistics)
+
+
+def _take_statistics(module: nn.Module, args: tuple[Any, ...]) -> None:
+    with _disable_current_modes(), torch.no_grad():
+        x = args[0].detach()
+        others = [d for d in range(x.dim()) if d != 1]
+        module.get_buffer("running_mean").copy_(x.mean(others))
+        module.get_buffer("running_var").copy_(x.var(others, correction=0))
+
+
+@contextmanager
+def _hollow(allocators: tuple[str, ...]) -> Iterator[None]:
+    """Allocate on meta and let initialisers pass."""
+    with ExitStack() as stack:
+        for name in allocators:
+            stack.enter_context(mock.patch.object(torch, name, _meta_allocator(getattr(torch, name))))
+        for name in _INITIALISE:
+            stack.enter_context(mock.patch.object(nn.init, name, _initialiser(getattr(nn.init, name), bool(allocators))))
+        for name in _RANDOM_FILLS:
+            stack.enter_context(_patched_method(name))
+        yield
+
+
+def _meta_allocator(real: Callable[..., Any]) -> Callable[..., Any]:
+    def allocate(*args: Any, device: Any = None, **kwargs: Any) -> Any:
+        return real(*args, device="meta" if device is None else device, **kwargs)
+
+    return allocate
+
+
+def _initialiser(real: Callable[..., Any], only_meta: bool) -> Callable[..., Any]:
+    def initialise(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if tensor.is_meta or (not only_meta and isinstance(tensor, nn.Parameter)):
+            return tensor
+        return real(tensor, *args, **kwargs)
+
+    return initialise
+
+
+@contextmanager
+def _patched_method(name: str) -> Iterator[None]:
+    """In-place fills of meta tensors return at once."""
+    real = getattr(torch._C.TensorBase, name)
+
+    def fill(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return tensor if tensor.is_meta else real(tensor, *args, **kwargs)
+
+    setattr(torch.Tensor, name, fill)
+    try:
+        yield
+    finally:
+        delattr(torch.Tensor, name)

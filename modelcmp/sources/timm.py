@@ -1,0 +1,59 @@
+"""timm's models at the input size of their default pretrained configuration."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .images import fit_size, sample
+from .installed import package_folder
+from .subject import Dims, Inputs, Request, Subject
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_REGISTERED = re.compile(r"^@register_model\s*\n(?:@[^\n]*\n)*def (\w+)", re.MULTILINE)
+
+
+class TimmSource:
+    """Every model of ``timm.list_models()``; ``NAME.TAG`` picks one of its configurations."""
+
+    name = "timm"
+
+    def names(self) -> list[str]:
+        """All architectures, read off the installed files."""
+        return list(_names())
+
+    def has(self, name: str) -> bool:
+        """Whether timm registers this architecture."""
+        return name.partition(".")[0] in _names()
+
+    def subject(self, name: str, request: Request) -> Subject:
+        """The subject of an architecture."""
+
+        def build(**extra: Any) -> nn.Module:
+            import timm
+
+            return timm.create_model(name, pretrained=False, **{**request.kwargs, **extra})  # type: ignore[no-any-return]
+
+        def inputs(request: Request, device: str) -> Inputs:
+            shape = (request.batch_size, *fit_size(_sample_shape(name), request.input_size))
+            return Inputs((sample(shape, request.dtype, device),))
+
+        return Subject(name, self.name, build, inputs, lambda size: lambda: build(img_size=size[-2:] if len(size) > 1 else size * 2))
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    found = set()
+    for path in sorted(package_folder("timm").joinpath("models").rglob("*.py")):
+        found.update(_REGISTERED.findall(path.read_text(encoding="utf-8")))
+    return tuple(sorted(found))
+
+
+def _sample_shape(name: str) -> Dims:
+    import timm
+
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return tuple(config.input_size) if config is not None else (3, 224, 224)

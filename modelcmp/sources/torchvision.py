@@ -1,0 +1,124 @@
+"""torchvision's models, each built as its first published weights have it, without those weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from .images import fit_size, sample
+from .installed import package_folder
+from .subject import Dims, Inputs, Request, Subject
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_REGISTERED = re.compile(r"@register_model\((?:name=\"(\w+)\")?\)\s*(?:@\w+.*(?:\n\s.*)*\n\))?\s*(?:@[^\n]*\n)*def (\w+)")
+_CLIP_FRAMES = 16
+
+#: Detectors resize images themselves, to 800 on the shorter side unless stated here.
+_DETECTION_SIZE = {
+    "ssd300_vgg16": 300,
+    "ssdlite320_mobilenet_v3_large": 320,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": 320,
+}
+#: The published operation counts of optical flow are for this size; the metadata hold none.
+_FLOW_SIZE = 512
+
+#: Heads that the published parameter counts include although torchvision drops them by default.
+_PUBLISHED_WITH = {"quantized_inception_v3": {"aux_logits": True}}
+
+
+class TorchvisionSource:
+    """Classification, segmentation, detection, video, optical flow and quantisable models."""
+
+    name = "torchvision"
+
+    def names(self) -> list[str]:
+        """All models of ``torchvision.models.list_models()``, read off the installed files."""
+        return list(_names())
+
+    def has(self, name: str) -> bool:
+        """Whether torchvision registers this name."""
+        return name in _names()
+
+    def subject(self, name: str, request: Request) -> Subject:
+        """The subject of a registered name."""
+        weights = _first_weights(name)
+
+        def build(**extra: Any) -> nn.Module:
+            import torchvision
+
+            if request.kwargs:
+                options = {"weights": None, **request.kwargs, **extra}
+                return torchvision.models.get_model(name, **options)  # type: ignore[no-any-return]
+            with _without_download():
+                entry = weights.meta.get("unquantized", weights)
+                options = {**_PUBLISHED_WITH.get(name, {}), **extra}
+                return torchvision.models.get_model(name, weights=entry, **options)  # type: ignore[no-any-return]
+
+        def inputs(request: Request, device: str) -> Inputs:
+            return _inputs(name, weights, request, device)
+
+        quantised = "unquantized" in weights.meta
+        note = ("the float model before quantisation",) if quantised else ()
+        return Subject(name, self.name, build, inputs, lambda size: lambda: build(image_size=size[-1]), note)
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    found = set()
+    for path in sorted(package_folder("torchvision").joinpath("models").rglob("*.py")):
+        for match in _REGISTERED.finditer(path.read_text(encoding="utf-8")):
+            found.add(match[1] or match[2])
+    return tuple(sorted(found))
+
+
+def _first_weights(name: str) -> Any:
+    import torchvision
+
+    return next(iter(torchvision.models.get_model_weights(name)))
+
+
+@contextmanager
+def _without_download() -> Iterator[None]:
+    """Asking for weights gives the architecture that they belong to, and nothing is loaded."""
+    from torch import nn
+    from torchvision.models import WeightsEnum
+
+    with (
+        mock.patch.object(WeightsEnum, "get_state_dict", lambda *_args, **_kwargs: {}),
+        mock.patch.object(nn.Module, "load_state_dict", lambda *_args, **_kwargs: None),
+    ):
+        yield
+
+
+def _sample_shape(name: str, weights: Any) -> Dims:
+    """Shape of one sample that the weights' pre-processing gives."""
+    preset = weights.transforms.func.__name__ if hasattr(weights.transforms, "func") else weights.transforms.__name__
+    options = getattr(weights.transforms, "keywords", {})
+    if preset == "ImageClassification":
+        return (3, options["crop_size"], options["crop_size"])
+    if preset == "SemanticSegmentation":
+        return (3, options["resize_size"], options["resize_size"])
+    if preset == "VideoClassification":
+        return (3, _CLIP_FRAMES, *options["crop_size"])
+    if preset == "OpticalFlow":
+        return (3, _FLOW_SIZE, _FLOW_SIZE)
+    size = _DETECTION_SIZE.get(name, 800)
+    return (3, size, size)
+
+
+def _inputs(name: str, weights: Any, request: Request, device: str) -> Inputs:
+    shape = fit_size(_sample_shape(name, weights), request.input_size)
+    transforms = weights.transforms
+    preset = getattr(transforms, "func", transforms).__name__
+    if preset == "ObjectDetection":
+        return Inputs(([sample(shape, request.dtype, device) for _ in range(request.batch_size)],))
+    batch = (request.batch_size, *shape)
+    if preset == "OpticalFlow":
+        return Inputs((sample(batch, request.dtype, device), sample(batch, request.dtype, device)))
+    return Inputs((sample(batch, request.dtype, device),))

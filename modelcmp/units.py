@@ -1,0 +1,75 @@
+"""The only place where a number becomes text.
+
+Prefixes are decimal (1 MB = 1e6 bytes), as in the published tables that people compare with.
+"""
+
+from __future__ import annotations
+
+import math
+
+UNKNOWN = "?"
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def scaled(value: float | None, unit: str = "") -> str:
+    """Write a number with a decimal prefix and three or four significant digits.
+
+    >>> scaled(1_814_073_344), scaled(116_950_000, "B"), scaled(68), scaled(None)
+    ('1.81G', '117MB', '68', '?')
+    >>> scaled(999_999)
+    '1.00M'
+    """
+    if value is None:
+        return UNKNOWN
+    if not math.isfinite(value):
+        return str(value)
+    for factor, prefix in _PREFIXES:
+        if abs(value) >= factor * 0.9995:
+            return f"{_digits(value / factor)}{prefix}{unit}"
+    return f"{value:g}{unit}" if float(value).is_integer() else f"{_digits(value)}{unit}"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, never an exponent."""
+    size = abs(value)
+    if size >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
+
+
+def ratio(value: float | None) -> str:
+    """Write a ratio such as FLOP/byte.
+
+    >>> ratio(24.7612), ratio(311.7), ratio(0.03217), ratio(None)
+    ('24.76', '311.70', '0.0322', '?')
+    """
+    if value is None:
+        return UNKNOWN
+    return f"{value:.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """Write a share that is already in percent.
+
+    >>> percent(42.123), percent(100.0)
+    ('42.1%', '100.0%')
+    """
+    return UNKNOWN if value is None else f"{value:.1f}%"
+
+
+def count(value: float | None) -> str:
+    """Write a small whole number.
+
+    >>> count(1234)
+    '1234'
+    """
+    return UNKNOWN if value is None else f"{value:.0f}"
+
+
+def shape(dims: tuple[int, ...]) -> str:
+    """Write a tensor's shape.
+
+    >>> shape((1, 3, 224, 224)), shape(())
+    ('1x3x224x224', 'scalar')
+    """
+    return "x".join(str(d) for d in dims) or "scalar"
