@@ -267,6 +267,14 @@ def _mean_layer_ai(t: Trace, v: Values, c: str) -> Value:
     return sum(each) / len(each) if each else None
 
 
+@metric("bound", "Class", "Class", "intensity", "text", None,
+        "`memory-bound` when AI is below 10 FLOP/byte, `compute-bound` above 50, `balanced` between.",
+        "A first guess; against a real machine use its ridge point.", alias="class")
+def _bound(t: Trace, v: Values, c: str) -> Value:
+    ai = v["ai"]
+    return red.classify(ai if isinstance(ai, float) else None)
+
+
 def _share(t: Trace, convention: str, wanted: str, by_flops: bool) -> float | None:
     """Percent of the layers, or of their FLOPs, that are in one roofline class."""
     part = whole = 0
@@ -300,11 +308,3 @@ def _compute_flops_pct(t: Trace, v: Values, c: str) -> Value:
         "Share of the FLOPs that are in layers below 10 FLOP/byte.", "Arithmetic that waits for memory.")
 def _memory_flops_pct(t: Trace, v: Values, c: str) -> Value:
     return _share(t, c, "memory-bound", True)
-
-
-@metric("bound", "Class", "Class", "intensity", "text", None,
-        "`memory-bound` when AI is below 10 FLOP/byte, `compute-bound` above 50, `balanced` between.",
-        "A first guess; against a real machine use its ridge point.", alias="class")
-def _bound(t: Trace, v: Values, c: str) -> Value:
-    ai = v["ai"]
-    return red.classify(ai if isinstance(ai, float) else None)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas
 
 Shape = tuple[int, ...]
 CONVENTIONS = ("total", "contraction", "fvcore")
@@ -146,23 +149,33 @@ class ModelProfile:
             return self.values[key]
         raise AttributeError(f"{type(self).__name__} has no metric or attribute {key!r}")
 
-    def _repr_html_(self) -> str:
-        """A small table for notebooks."""
-        from .comparison import Comparison
-
-        return Comparison((self,))._repr_html_()
-
     @property
     def ops(self) -> tuple[OpRecord, ...]:
         """Every operation in the order in which it ran."""
         return self.trace.ops if self.trace else ()
 
     @property
-    def layers_table(self) -> tuple[LayerRecord, ...]:
-        """Operations summed by the module that ran them."""
+    def layers(self) -> tuple[LayerRecord, ...]:
+        """Operations summed by the module that ran them; their count is ``values["layers"]``."""
         from .reductions import layers
 
         return layers(self.trace, self.convention) if self.trace else ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether totals are lower bounds, because some op has no formula."""
+        return bool(self.uncounted)
+
+    def to_frame(self, what: str = "metrics") -> pandas.DataFrame:
+        """The metrics (one row), the "layers" or the "ops" as a pandas frame."""
+        from .tabular import frame, profile_rows
+
+        return frame(profile_rows(self, what))
+
+    def _repr_html_(self) -> str:
+        from .tabular import notebook_table
+
+        return notebook_table((self,), ())
 
 
 @dataclass(frozen=True, slots=True)

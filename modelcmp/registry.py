@@ -19,7 +19,7 @@ def suggest(name: str, known: Iterable[str], fallback: str = "") -> str:
     >>> suggest("xyz", ["a", "b"], "see `compare-models list`")
     'see `compare-models list`'
     """
-    names = list(known)
+    names = list(dict.fromkeys(known))
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from torch._C import DispatchKey
+from torch._ops import HigherOrderOperator
 
 from .formulas import Formula, lookup
 
@@ -23,18 +27,23 @@ _NEEDS_DATA = frozenset({
 })  # fmt: skip
 
 
+#: Ops whose explicit kernel is made of counted ops.
+_TAKEN_APART = frozenset({"affine_grid_generator"})
+
+
 @dataclass(frozen=True, slots=True)
 class OpInfo:
     """Facts of one op overload that do not depend on its arguments."""
 
     name: str  # "aten.conv2d"
     formula: Formula | None
-    view: bool  # always a view: costs nothing
-    mutates: tuple[int, ...]  # positions of the arguments that it writes
+    view: bool  # always a view, perhaps in place: costs nothing
+    mutates: tuple[tuple[int, str], ...]  # positions and names of the arguments that it writes
     returns_mutated: bool  # an in-place op returns what it wrote
-    inplace_view: bool  # changes shape or strides of its argument
-    composite: bool  # has no kernel of its own: take it apart
+    blind: bool  # does not read what it overwrites
+    parts: Callable[..., Any] | None  # runs the ops that it is made of, where it has no formula of its own
     needs_data: bool
+    packs: bool  # takes weights packed in an object
     silent: bool  # not a kernel at all: allocations, metadata, assertions
 
 
@@ -57,26 +66,49 @@ def opinfo(func: Any) -> OpInfo:
 
 
 def _inspect(func: Any) -> OpInfo:
+    if isinstance(func, HigherOrderOperator):
+        return _over_functions(func)
     name = f"{func.namespace}.{func._opname}"
     schema = func._schema
-    mutates = tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write)
+    written = [(i, a) for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
+    mutates = tuple((i, a.name) for i, a in written)
     aliases = [r.alias_info for r in schema.returns]
     view = bool(aliases) and not mutates and all(a is not None and not a.is_write for a in aliases)
     found = lookup(func)
     maybe = func._opname in _MAYBE_VIEW
     silent = func._opname in _SILENT
+    known = found is not None or maybe or silent or view
     return OpInfo(
         name=name,
         formula=found,
-        view=view and not maybe and found is None and not silent,
+        view=(view and not maybe and found is None and not silent) or torch.Tag.inplace_view in func.tags,
         mutates=mutates,
         returns_mutated=bool(mutates) and any(a is not None and a.is_write for a in aliases),
-        inplace_view=torch.Tag.inplace_view in func.tags,
-        composite=found is None and not maybe and not silent and not view and _is_composite(func),
+        blind=(found is not None and found.writes_only) or (bool(written) and all(a.is_out for _, a in written)),
+        parts=None if known else _parts(func),
         needs_data=name in _NEEDS_DATA,
+        packs=func.namespace == "quantized",
         silent=silent,
     )
 
 
-def _is_composite(func: Any) -> bool:
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+def _parts(func: Any) -> Callable[..., Any] | None:
+    """The kernel that writes an op in terms of others; of torch's explicit ones only those known to."""
+    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+        return partial(func._op_dk, DispatchKey.CompositeImplicitAutograd)
+    if func.namespace == "aten" and func._opname in _TAKEN_APART:
+        return partial(func._op_dk, DispatchKey.CompositeExplicitAutograd)
+    return None
+
+
+def _branch(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Any = ()) -> Any:
+    return true_fn(*operands) if pred else false_fn(*operands)
+
+
+def _over_functions(func: HigherOrderOperator) -> OpInfo:
+    """Operators over functions (cond, flex_attention) run their plain version, whose ops are counted."""
+    parts = _branch if func._name == "cond" else func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
+    return OpInfo(
+        name=f"higher_order.{func._name}", formula=None, view=False, mutates=(), returns_mutated=False, blind=False,
+        parts=parts, needs_data=parts is None, packs=False, silent=False,
+    )  # fmt: skip

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.rnn import PackedSequence
 
 from .. import metrics
 from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData, UnknownName
@@ -22,6 +24,7 @@ from ..sources import Inputs, Request, Subject
 from ..sources.construct import build_with_weights, build_without_weights, use_own_statistics
 from ..sources.images import torch_dtype
 from ..units import shape as shape_text
+from .preserve import preserved
 from .session import tracing
 from .tracer import Modules, Tracer, footprint, walk
 
@@ -59,10 +62,8 @@ def _trace_subject(subject: Subject, request: Request, train: bool) -> tuple[Tra
         model = _typed(_built(subject, subject.build, build_without_weights), request.dtype)
         try:
             trace = trace_module(model, inputs, train=train, name=subject.name)
-        except ForwardError:
-            if subject.resized is None or request.input_size is None:
-                raise
-            model = _typed(_built_for_size(subject, request), request.dtype)
+        except ForwardError as error:
+            model = _typed(_built_for_size(subject, request, error), request.dtype)
             trace = trace_module(model, inputs, train=train, name=subject.name)
     except NeedsData as reason:
         trace, inputs = _for_real(subject, request, train)
@@ -81,13 +82,16 @@ def profile_module(
     name = name or type(model).__name__
     model = getattr(model, "_orig_mod", model)
     notes: tuple[str, ...] = ()
-    if any(isinstance(t, nn.parameter.UninitializedTensorMixin) for t in (*model.parameters(), *model.buffers())):
+    if any(is_lazy(t) for t in (*model.parameters(), *model.buffers())):
         model = _materialised(model, inputs)
     try:
-        trace = trace_module(model, _to_device(inputs, "meta"), train=mode == "train", name=name)
-    except NeedsData as reason:
-        if any(t.is_meta for t in _tensors((inputs.args, inputs.kwargs))):
-            raise ForwardError(f"{name}: {reason}; give real tensors as inputs") from reason
+        with preserved(walk(model)):
+            trace = trace_module(model, _to_device(inputs, "meta"), train=mode == "train", name=name)
+    except (NeedsData, ForwardError) as reason:
+        if any(t.is_meta for t in _tensors((inputs.args, inputs.kwargs, *model.parameters()))):
+            if isinstance(reason, ForwardError):
+                raise
+            raise ForwardError(f"{name}: {reason}; give a model and inputs with real tensors") from reason
         trace = trace_module(copy.deepcopy(model), inputs, train=mode == "train", real=True, name=name)
         notes = (f"{reason}: run once on the given inputs",)
     floating = [t.dtype for t in model.parameters() if t.is_floating_point()]
@@ -181,7 +185,7 @@ def _owned(modules: Modules, tracer: Tracer) -> tuple[tuple[ModuleRecord, ...], 
 def _first_time(t: Tensor, seen: set[tuple[Any, ...]]) -> bool:
     """Whether this part of this storage was not seen before."""
     if t.layout is torch.strided:
-        key: tuple[Any, ...] = (t.untyped_storage()._cdata, t.storage_offset(), t.shape)
+        key: tuple[Any, ...] = (t.untyped_storage()._cdata, t.storage_offset())
     else:
         key = (id(t),)
     if key in seen:
@@ -215,12 +219,15 @@ def _built(subject: Subject, build: Callable[[], nn.Module], how: Callable[[Call
         raise BuildError(f"{subject.name} could not be built: {_own_words(error)}") from error
 
 
-def _built_for_size(subject: Subject, request: Request) -> nn.Module:
-    """Rebuild an architecture that has to know its input size; when it takes none, say why forward failed."""
-    assert subject.resized is not None and request.input_size is not None
+def _built_for_size(subject: Subject, request: Request, failure: ForwardError) -> nn.Module:
+    """Rebuild an architecture that has to know its input size; ``failure`` stands where it can't be told."""
+    if subject.resized is None or request.input_size is None:
+        raise failure
     try:
         with _quiet():
             return build_without_weights(subject.resized(request.input_size))
+    except TypeError:
+        raise failure from None
     except Exception as error:
         size = shape_text(request.input_size)
         raise ForwardError(f"{subject.name} does not take input size {size}: {_own_words(error)}") from error
@@ -242,16 +249,37 @@ def _typed(model: nn.Module, dtype: str) -> nn.Module:
 
 def _materialised(model: nn.Module, inputs: Inputs) -> nn.Module:
     """A copy whose lazy modules know their shapes, after one forward without data."""
-    model = copy.deepcopy(model).to("meta")
-    with torch.no_grad():
-        model(*(meta := _to_device(inputs, "meta")).args, **meta.kwargs)
+    weightless = {id(p): _without_data(p) for p in (*model.parameters(), *model.buffers())}
+    model = copy.deepcopy(model, weightless)
+    meta = _to_device(inputs, "meta")
+    with torch.no_grad(), _quiet():
+        model(*meta.args, **meta.kwargs)
     return model
 
 
+def _without_data(t: Tensor) -> Tensor:
+    """A twin on the meta device; a lazy one stays lazy."""
+    if is_lazy(t):
+        lazy: Any = type(t)
+        keywords = {"requires_grad": t.requires_grad} if isinstance(t, nn.Parameter) else {}
+        twin: Tensor = lazy(device="meta", dtype=t.dtype, **keywords)
+        return twin
+    twin = torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
+    return nn.Parameter(twin, t.requires_grad) if isinstance(t, nn.Parameter) else twin
+
+
 def _to_device(inputs: Inputs, device: str) -> Inputs:
+    """The same inputs without data; a tensor given twice stays one tensor, as self-attention needs."""
+    moved: dict[int, Tensor] = {}
+
     def move(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value if value.is_meta else torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
+            if not value.is_meta and id(value) not in moved:
+                moved[id(value)] = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
+            return moved.get(id(value), value)
+        if isinstance(value, PackedSequence):  # its batch sizes are numbers, not data
+            order = (move(value.sorted_indices), move(value.unsorted_indices))
+            return PackedSequence(move(value.data), value.batch_sizes, *order)
         if isinstance(value, dict):
             return type(value)((k, move(v)) for k, v in value.items())
         if isinstance(value, tuple) and hasattr(value, "_fields"):

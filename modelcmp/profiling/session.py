@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .tracer import Modules, Tracer
+from .whole import whole_composites
 
 
 @contextmanager
@@ -29,8 +30,10 @@ def tracing(modules: Modules, *, train: bool, real: bool) -> Iterator[Tracer]:
             module.training = train
         torch.backends.mha.set_fastpath_enabled(False)
         with ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(real)))
             stack.enter_context(torch.enable_grad() if train else torch.inference_mode())
+            if train:
+                stack.enter_context(whole_composites())
             stack.enter_context(_eager())
             stack.enter_context(_module_calls(tracer))
             stack.enter_context(tracer)
@@ -39,6 +42,11 @@ def tracing(modules: Modules, *, train: bool, real: bool) -> Iterator[Tracer]:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for module, flag in flags:
             module.training = flag
+
+
+def _cuda_devices(real: bool) -> list[int]:
+    """Devices whose random state a real run could move."""
+    return list(range(torch.cuda.device_count())) if real and torch.cuda.is_initialized() else []
 
 
 @contextmanager

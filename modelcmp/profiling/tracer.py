@@ -12,16 +12,17 @@ one.
 from __future__ import annotations
 
 from collections import Counter
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import NeedsData
 from ..records import Access, OpRecord
-from .formulas import Cost
+from .formulas import Cost, Formula
+from .metadata import SHORTCUTS
 from .opinfo import OpInfo, opinfo
 
 _CACHE: dict[tuple[Any, ...], Entry] = {}
@@ -106,6 +107,8 @@ class Tracer(TorchDispatchMode):
     only small computations that involve neither inputs nor weights (index tables, say) run.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self, modules: Modules, real: bool = False) -> None:
         super().__init__()
         self.real = real
@@ -121,7 +124,7 @@ class Tracer(TorchDispatchMode):
         self.kept: list[Tensor] = []  # meta tensors stay alive, so that no address is used twice
         for _, module in modules:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None and not isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+                if tensor is not None and not is_lazy(tensor):
                     self.weights.add(self.buffer_of(tensor))
 
     # -- buffers ------------------------------------------------------------------------------
@@ -144,6 +147,15 @@ class Tracer(TorchDispatchMode):
     def _born(self, t: Tensor) -> int:
         """A buffer for a result; an address that was used before belonged to a tensor now freed."""
         return self._new(t.untyped_storage()._cdata if t.layout is torch.strided else id(t), t)
+
+    def _packed(self, weights: torch.ScriptObject) -> int:
+        """The buffer of packed (quantised) weights."""
+        if id(weights) not in self.buffers:
+            buffer = self.buffers[id(weights)] = len(self.sizes)
+            self.sizes.append(sum(t.numel() * t.itemsize for t in _tensors(_unpacked(weights))))
+            self.versions.append(0)
+            self.weights.add(buffer)
+        return self.buffers[id(weights)]
 
     def access(self, t: Tensor) -> Access:
         """The present content of a tensor."""
@@ -171,11 +183,9 @@ class Tracer(TorchDispatchMode):
         if info.view:
             return func(*args, **kwargs) if kwargs else func(*args)
         kwargs = kwargs or {}
-        if info.composite:
+        if info.parts is not None:
             with self:
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
+                return info.parts(*args, **kwargs)
         tensors: list[Tensor] = []
         key = [func]
         _describe(args, tensors, key)
@@ -187,11 +197,11 @@ class Tracer(TorchDispatchMode):
         if info.needs_data:
             raise NeedsData(f"forward needs real values ({info.name})")
         entry = _cached(func, info, args, kwargs, tensors, tuple(key))
-        if entry.aliases or info.inplace_view:
+        if entry.aliases:
             return func(*_on_meta(args), **_on_meta(kwargs)) if self._moves(args, kwargs) else func(*args, **kwargs)
         result, outs = self._results(entry, args, kwargs)
         if not entry.silent:
-            self._record(entry, args, kwargs, tensors, outs)
+            self._record(entry, args, tensors, outs)
         return result
 
     def _abstract(self, tensors: list[Tensor], kwargs: dict[str, Any]) -> bool:
@@ -208,11 +218,11 @@ class Tracer(TorchDispatchMode):
     def _results(self, entry: Entry, args: Any, kwargs: Any) -> tuple[Any, list[Tensor]]:
         """Fresh outputs from their metadata; in-place ops hand back what they were given."""
         if entry.info.mutates:
-            written = [_argument(entry.info, i, args, kwargs) for i in entry.info.mutates]
-            flat = [t for w in written for t in (w if isinstance(w, list | tuple) else [w])]
+            written = _written(entry.info, args, kwargs)
+            flat = _tensors(written)
             if not entry.info.returns_mutated:
                 return None, flat
-            return (written[0] if len(written) == 1 else tuple(written)), flat
+            return (written[0] if len(written) == 1 else written), flat
         made = entry.outputs
         if type(made) is Spec:
             out = made.make()
@@ -230,20 +240,26 @@ class Tracer(TorchDispatchMode):
             outs = _tensors(result)
             if info.mutates:
                 _, outs = self._results(entry, args, kwargs)
-            self._record(entry, args, kwargs, tensors, outs)
+            self._record(entry, args, tensors, outs)
+        elif not entry.aliases and not info.mutates:
+            for t in _tensors(result):
+                self._born(t)
         return result
 
-    def _record(self, entry: Entry, args: Any, kwargs: Any, tensors: list[Tensor], outs: list[Tensor]) -> None:
+    def _record(self, entry: Entry, args: Any, tensors: list[Tensor], outs: list[Tensor]) -> None:
         """Note what the op reads and writes."""
         info = entry.info
-        overwritten = {id(t) for t in outs} if info.mutates else set()
-        blind = info.formula is not None and info.formula.writes_only
+        free = {id(t) for t in outs} if info.blind else set()  # arguments that cost no (further) read
         touched: dict[int, int] = {}
         for t, nbytes in zip(tensors, entry.input_bytes, strict=True):
             buffer = self.buffer_of(t)
-            if blind and id(t) in overwritten:
-                nbytes = 0
-            touched[buffer] = min(touched.get(buffer, 0) + nbytes, self.sizes[buffer])
+            before = touched.get(buffer, 0)
+            touched[buffer] = before if id(t) in free else min(before + nbytes, self.sizes[buffer])
+            free.add(id(t))
+        for packed in args if info.packs else ():
+            if isinstance(packed, torch.ScriptObject):
+                buffer = self._packed(packed)
+                touched[buffer] = self.sizes[buffer]
         weights = self.weights
         reads = tuple(Access(b, self.versions[b], n) for b, n in touched.items() if b not in weights)
         used = tuple((b, n) for b, n in touched.items() if b in weights and n)
@@ -333,7 +349,7 @@ def _infer(func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tensor
     stand_ins: dict[int, Tensor] = {}
     meta_args, meta_kwargs = _on_meta(args, stand_ins), _on_meta(kwargs, stand_ins)
     try:
-        result = func(*meta_args, **meta_kwargs)
+        result = SHORTCUTS.get(info.name, func)(*meta_args, **meta_kwargs)
     except NotImplementedError as error:
         raise NeedsData(f"forward needs real values ({info.name})") from error
     return _entry(func, info, meta_args, meta_kwargs, [stand_ins[id(t)] for t in tensors], result)
@@ -368,17 +384,21 @@ def _entry(func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tensor
     aliases = not info.mutates and _shares(outs, tensors)
     written = outs
     if info.mutates:
-        named = [_argument(info, i, args, kwargs) for i in info.mutates]
-        written = [t for w in named for t in (w if isinstance(w, list | tuple) else [w])]
+        written = _tensors(_written(info, args, kwargs))
     output_shapes = tuple(tuple(t.shape) for t in written)
     silent = info.silent or not (outs or info.mutates)
     cost = None if silent or aliases else _cost(info, args, kwargs, output_shapes)
     formula = info.formula
     counted = written if formula is None or formula.outputs is None else written[: formula.outputs]
     input_bytes = [footprint(t) for t in tensors]
+    output_bytes = [footprint(t) for t in counted]
     if formula is not None:
         for i in formula.gathered:
-            input_bytes[i] = min(input_bytes[i], sum(footprint(t) for t in counted))
+            input_bytes[i] = min(input_bytes[i], sum(output_bytes))
+        if (part := _touched(formula, info, tensors)) is not None:
+            input_bytes[0] = min(input_bytes[0], part) if formula.rows or formula.kind == "reduction" else 0
+            if info.mutates:
+                output_bytes[0] = min(output_bytes[0], part)
     dtype = (written[0] if written else tensors[0]).dtype if written or tensors else torch.float32
     return Entry(
         info=info,
@@ -391,8 +411,20 @@ def _entry(func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tensor
         input_shapes=tuple(tuple(t.shape) for t in tensors),
         output_shapes=output_shapes,
         input_bytes=tuple(input_bytes),
-        output_bytes=tuple(footprint(t) for t in counted),
+        output_bytes=tuple(output_bytes),
     )
+
+
+def _touched(formula: Formula, info: OpInfo, tensors: list[Tensor]) -> int | None:
+    """Bytes of the first argument that a lookup or scatter touches, None where all of it."""
+    if not tensors:
+        return None
+    table = tensors[0]
+    if formula.rows is not None:
+        return tensors[formula.rows].numel() * (table.numel() // max(table.shape[0], 1)) * table.itemsize
+    if formula.scatters and info.mutates and tensors[-1].dim():
+        return tensors[-1].numel() * table.itemsize
+    return None
 
 
 def _cost(info: OpInfo, args: Any, kwargs: Any, out: tuple[tuple[int, ...], ...]) -> Cost | None:
@@ -408,8 +440,13 @@ def _shapes(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_shapes(v) for v in value]
     if isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
-        return tuple(value.unpack()[0].shape)
+        return tuple(_unpacked(value)[0].shape)
     return value
+
+
+def _unpacked(weights: Any) -> Any:
+    """Weight and bias of packed (quantised) weights."""
+    return weights.unpack()
 
 
 def _shares(outs: list[Tensor], tensors: list[Tensor]) -> bool:
@@ -434,12 +471,6 @@ def _specs(result: Any) -> Any:
     return tuple(_specs(r) for r in result) if isinstance(result, tuple) else result
 
 
-def _argument(info: OpInfo, position: int, args: Any, kwargs: Any) -> Any:
-    if position < len(args):
-        return args[position]
-    return next((v for v in kwargs.values() if isinstance(v, Tensor)), None)
-
-
-def elements(shapes: tuple[tuple[int, ...], ...]) -> int:
-    """Elements of several tensors."""
-    return sum(prod(s) for s in shapes)
+def _written(info: OpInfo, args: Any, kwargs: Any) -> tuple[Any, ...]:
+    """The arguments that an op writes."""
+    return tuple(args[i] if i < len(args) else kwargs.get(name) for i, name in info.mutates)

@@ -52,13 +52,12 @@ class TorchvisionSource:
         def build(**extra: Any) -> nn.Module:
             import torchvision
 
-            if request.kwargs:
+            if request.kwargs or extra:  # what the weights fix could contradict these
                 options = {"weights": None, **request.kwargs, **extra}
                 return torchvision.models.get_model(name, **options)  # type: ignore[no-any-return]
             with _without_download():
                 entry = weights.meta.get("unquantized", weights)
-                options = {**_PUBLISHED_WITH.get(name, {}), **extra}
-                return torchvision.models.get_model(name, weights=entry, **options)  # type: ignore[no-any-return]
+                return torchvision.models.get_model(name, weights=entry, **_PUBLISHED_WITH.get(name, {}))  # type: ignore[no-any-return]
 
         def inputs(request: Request, device: str) -> Inputs:
             return _inputs(name, weights, request, device)

@@ -11,22 +11,24 @@ Out = tuple[Shape, ...]
 
 #: FLOPs a score besides the products: scale 1, softmax 5 (max, subtract, exp, sum, divide).
 SCORE_FLOPS = 6
+#: Dropout draws a mask and scales by it.
+DROPOUT_FLOPS = 2
 
 
-def attention_cost(q: Shape, k: Shape, v: Shape, masked: bool, causal: bool) -> Cost:
+def attention_cost(q: Shape, k: Shape, v: Shape, masked: bool, causal: bool, dropout: float = 0.0) -> Cost:
     """QKᵀ and AV over the query's heads, counted dense; grouped keys are shared, not fewer products.
 
     q (B, Hq, Sq, D), k (B, Hk, Sk, D), v (B, Hk, Sk, Dv).
 
     >>> attention_cost((1, 8, 16, 64), (1, 2, 16, 64), (1, 2, 16, 64), False, True)[:4]
-    (262144, 12288, 0, 139264)
+    (262144, 14336, 0, 139264)
     """
     batch = prod(q[:-2])
     sq, sk, d, dv = q[-2], k[-2], q[-1], v[-1]
     scores = batch * sq * sk
     macs = scores * (d + dv)
     kept = batch * sum(min(i + 1, sk) for i in range(sq)) * (d + dv) if causal else None
-    other = scores * (SCORE_FLOPS + (masked or causal))
+    other = scores * (SCORE_FLOPS + (masked or causal) + DROPOUT_FLOPS * (dropout > 0))
     return Cost(macs, other, masked_macs=kept, activations=scores + batch * sq * dv)
 
 
@@ -36,14 +38,14 @@ def sdpa(
     is_causal: bool = False, *, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
     """The public op, before a backend is chosen."""
-    return attention_cost(q, k, v, attn_mask is not None, is_causal)
+    return attention_cost(q, k, v, attn_mask is not None, is_causal, dropout_p)
 
 
 @formula("aten._scaled_dot_product_flash_attention", "aten._scaled_dot_product_fused_attention_overrideable", outputs=1)
 def flash(q: Shape, k: Shape, v: Shape, *args: Any, out: Out, is_causal: bool = False, **__: Any) -> Cost:
     """Flash attention; the causal flag follows the dropout probability."""
     causal = next((a for a in args if isinstance(a, bool)), is_causal)
-    return attention_cost(q, k, v, False, causal)
+    return attention_cost(q, k, v, False, causal, args[0] if args and isinstance(args[0], float) else 0.0)
 
 
 @formula("aten._scaled_dot_product_flash_attention_for_cpu", outputs=1)
@@ -52,7 +54,7 @@ def flash_cpu(
     attn_mask: Shape | None = None, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
     """Flash attention on CPU."""
-    return attention_cost(q, k, v, attn_mask is not None, is_causal)
+    return attention_cost(q, k, v, attn_mask is not None, is_causal, dropout_p)
 
 
 @formula("aten._scaled_dot_product_efficient_attention", "aten._scaled_dot_product_cudnn_attention", outputs=1)
@@ -61,7 +63,7 @@ def efficient(
     is_causal: bool = False, *_: Any, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
     """Memory-efficient and cuDNN attention."""
-    return attention_cost(q, k, v, bias is not None, is_causal)
+    return attention_cost(q, k, v, bias is not None, is_causal, dropout_p)
 
 
 @formula("aten._native_multi_head_attention", outputs=1)

@@ -36,16 +36,18 @@ class Formula:
     gathered: tuple[int, ...] = ()  # tensor arguments of which only the rows that come out are read
     outputs: int | None = None  # how many outputs are counted as written (None: all)
     writes_only: bool = False  # an in-place op that does not read what it overwrites
+    rows: int | None = None  # tensor argument that numbers the rows touched of the first
+    scatters: bool = False  # in place, only as much of the first argument is touched as the last one holds
 
     def cost(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: tuple[Shape, ...]) -> Cost:
         """Cost of one call given shapes in place of tensors."""
-        result = self.function(*args, out=out, **kwargs)
+        result = self.function(*args, **{**kwargs, "out": out})
         if isinstance(result, Cost):
             return result
         return Cost(macs=result, activations=prod(out[0]))
 
 
-_FORMULAS: dict[Any, Formula] = {}
+FORMULAS: dict[Any, Formula] = {}
 
 
 def formula(
@@ -54,14 +56,16 @@ def formula(
     gathered: tuple[int, ...] = (),
     outputs: int | None = None,
     writes_only: bool = False,
+    rows: int | None = None,
+    scatters: bool = False,
 ) -> Callable[[Callable[..., int | Cost]], Callable[..., int | Cost]]:
     """Register a function as the formula of ops such as ``"aten.bmm"``; a second one raises ValueError."""
 
     def register(function: Callable[..., int | Cost]) -> Callable[..., int | Cost]:
         for op in ops:
-            if op in _FORMULAS:
+            if op in FORMULAS:
                 raise ValueError(f"formula for {op!r} is registered twice")
-            _FORMULAS[op] = Formula(kind, function, gathered, outputs, writes_only)
+            FORMULAS[op] = Formula(kind, function, gathered, outputs, writes_only, rows, scatters)
         return function
 
     return register
@@ -81,9 +85,9 @@ def lookup(func: Any) -> Formula | None:
     Ops that torch tags as pointwise share one formula.
     """
     namespace, name = func.namespace, func._opname
-    found = _FORMULAS.get(f"{namespace}.{name}")
+    found = FORMULAS.get(f"{namespace}.{name}")
     if found is None and name.endswith("_") and not name.endswith("__"):
-        found = _FORMULAS.get(f"{namespace}.{name[:-1]}")
+        found = FORMULAS.get(f"{namespace}.{name[:-1]}")
     if found is None and torch.Tag.pointwise in func.tags:
         return POINTWISE
     return found

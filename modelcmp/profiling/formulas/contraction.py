@@ -164,12 +164,12 @@ def trilinear(a: Shape, b: Shape, c: Shape, *_: Any, out: Out, **__: Any) -> int
     return rows * o * in2 * (in1 + 1)
 
 
-@formula("aten._cdist_forward", "aten._euclidean_dist", kind="reduction")
-def cdist(a: Shape, b: Shape, *_: Any, out: Out, **__: Any) -> Cost:
+@formula("aten._cdist_forward", "aten._euclidean_dist", "aten._pdist_forward", kind="reduction")
+def cdist(a: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Pairwise distance: subtract, square (or power) and add for each element of each pair.
 
     >>> cdist((5, 3), (7, 3), out=((5, 7),)).other
-    105
+    315
     """
     return Cost(other=3 * prod(out[0]) * a[-1])
 

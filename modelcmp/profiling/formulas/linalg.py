@@ -58,11 +58,23 @@ def qr(a: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     return Cost(other=round(prod(a[:-2]) * 4 * (m * m * n - m * n * n + n**3 / 3)))
 
 
+def svd_flops(a: Shape) -> int:
+    """All matrices of the batch."""
+    m, n = max(a[-2:]), min(a[-2:])
+    return prod(a[:-2]) * (4 * m * m * n + 8 * m * n * n + 9 * n**3)
+
+
 @formula("aten._linalg_svd", "aten.linalg_svdvals", kind="reduction")
 def svd(a: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Golub-Reinsch SVD with U and V: 4 m^2 n + 8 m n^2 + 9 n^3, m >= n."""
+    return Cost(other=svd_flops(a))
+
+
+@formula("aten.linalg_pinv", kind="reduction")
+def pinv(a: Shape, *_: Any, out: Out, **__: Any) -> Cost:
+    """The SVD, then V S^-1 U^T: 2 m n^2 more, m >= n."""
     m, n = max(a[-2:]), min(a[-2:])
-    return Cost(other=prod(a[:-2]) * (4 * m * m * n + 8 * m * n * n + 9 * n**3))
+    return Cost(other=svd_flops(a) + 2 * prod(a[:-2]) * m * n * n)
 
 
 @formula("aten._linalg_eigh", kind="reduction")

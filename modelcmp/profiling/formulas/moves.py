@@ -11,14 +11,15 @@ Out = tuple[Shape, ...]
 
 
 @formula("aten.embedding", "aten.index_select", "aten.gather", "aten.take", "aten.take_along_dim",
-         "aten.index", "aten._unsafe_index", "aten._embedding_bag_forward_only",
+         "aten.index", "aten._unsafe_index",
          kind="lookup", gathered=(0,), outputs=1)
 def gather(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Rows looked up in a table: no FLOPs, and only the rows that come out are read."""
     return Cost(width=out[0][-1] if out and out[0] else 0)
 
 
-@formula("aten._embedding_bag", "aten.embedding_bag", kind="lookup", outputs=1)
+@formula("aten._embedding_bag", "aten._embedding_bag_forward_only", "aten.embedding_bag", kind="lookup", rows=1,
+         outputs=1)
 def embedding_bag(w: Shape, indices: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Rows looked up and summed by bag: one addition for each element looked up.
 
@@ -39,7 +40,7 @@ def embedding_bag(w: Shape, indices: Shape, *_: Any, out: Out, **__: Any) -> Cos
          "aten.float", "aten.half", "aten.type_as", "aten.slice_copy", "aten.split_copy", "aten.split_with_sizes_copy",
          "aten.permute_copy", "aten.expand_copy", "aten.select_copy", "aten.diag_embed", "aten._conj_copy", "aten.resolve_conj",
          "aten.slice_scatter", "aten.select_scatter", "aten.diagonal_scatter", "aten.as_strided_scatter", "aten.lift_fresh_copy",
-         "aten.unbind_copy", "aten.quantize_per_tensor", "aten.dequantize", "aten.combinations", "aten.cartesian_prod",
+         "aten.unbind_copy", "aten._to_sparse", "aten._to_dense", "aten.quantize_per_tensor", "aten.dequantize", "aten.combinations", "aten.cartesian_prod",
          kind="move")  # fmt: skip
 def move(*_: Any, out: Out, **__: Any) -> Cost:
     """Copies: what is read is written."""
@@ -65,13 +66,19 @@ def create(*_: Any, out: Out, **__: Any) -> Cost:
 
 
 @formula("aten.scatter", "aten.index_put", "aten._index_put_impl", "aten._unsafe_index_put", "aten.index_copy",
-         "aten.masked_scatter", "aten.index_fill", "aten.put", kind="move")
+         kind="move", scatters=True)
 def scatter(*_: Any, out: Out, **__: Any) -> Cost:
     """Values written at indices: no arithmetic."""
     return Cost()
 
 
-@formula("aten.scatter_add", "aten.scatter_reduce", "aten.index_add", "aten.index_reduce", kind="reduction")
+@formula("aten.masked_scatter", "aten.index_fill", "aten.put", kind="move")
+def fill_at(*_: Any, out: Out, **__: Any) -> Cost:
+    """Values written where a mask or index says, how many is not known: no arithmetic."""
+    return Cost()
+
+
+@formula("aten.scatter_add", "aten.scatter_reduce", "aten.index_add", "aten.index_reduce", kind="reduction", scatters=True)
 def scatter_add(x: Shape, *args: Any, out: Out, **__: Any) -> Cost:
     """Values added at indices: one addition for each value scattered."""
     shapes = [a for a in args if isinstance(a, tuple)]

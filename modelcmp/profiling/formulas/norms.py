@@ -82,6 +82,12 @@ def instance_norm(x: Shape, weight: Shape | None = None, *_: Any, out: Out, **__
     return _norm(x, bool(weight), 5 if weight else 4, x[1])
 
 
+@formula("aten.embedding_renorm", kind="norm", rows=1)
+def embedding_renorm(w: Shape, indices: Shape, *_: Any, out: Out, **__: Any) -> Cost:
+    """Rows looked up brought to a maximal norm: square, add, scale, 3 an element looked up."""
+    return Cost(other=3 * prod(indices) * w[1])
+
+
 @formula("aten.renorm", "aten._weight_norm", "aten._weight_norm_interface", kind="norm", outputs=1)
 def weight_norm(v: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Norm of a weight, then its scaling: square, add, divide-and-scale, 3 an element."""

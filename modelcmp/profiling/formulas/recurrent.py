@@ -15,62 +15,51 @@ Out = tuple[Shape, ...]
 GATES = {"lstm": (4, 9), "gru": (3, 7), "rnn": (1, 1)}
 
 
-def _layers(weights: tuple[Shape, ...], per_layer: int) -> list[tuple[Shape, ...]]:
-    return [weights[i : i + per_layer] for i in range(0, len(weights), per_layer)]
-
-
-def recurrent_cost(kind: str, rows: int, weights: tuple[Shape, ...], has_biases: bool, out: Shape) -> Cost:
+def recurrent_cost(kind: str, rows: int, weights: tuple[Shape, ...]) -> Cost:
     """``rows`` is batch x steps; every layer and direction multiplies all of its matrices at each.
 
     >>> w = ((80, 10), (80, 20), (80,), (80,))  # LSTM, input 10, hidden 20
-    >>> recurrent_cost("lstm", 6, w, True, (3, 2, 20)).macs
-    14400
+    >>> recurrent_cost("lstm", 6, w)[:2]
+    (14400, 2520)
     """
     gates, pointwise = GATES[kind]
-    macs = sum(rows * prod(w) for w in weights if len(w) == 2)
-    recurrent = [w for w in weights if len(w) == 2 and w[0] % gates == 0]
-    # Matrices come in pairs (input-hidden, hidden-hidden), a projection may follow.
-    pairs = len([w for w in weights if len(w) == 1]) // 2 if has_biases else len(weights) // 2
-    width = max((w[0] for w in recurrent), default=0)
-    hidden = recurrent[0][0] // gates if recurrent else 0
-    bias = 2 * gates * hidden if has_biases else 0
-    summed = gates * hidden
-    other = rows * pairs * (bias + summed + pointwise * hidden)
-    return Cost(macs, other, activations=prod(out) + rows * 2 * gates * hidden * pairs, width=width)
+    matrices = [w for w in weights if len(w) == 2]
+    width = matrices[0][0]  # all gates at once
+    # A cell has two matrices that make gates; an LSTM's projection of the hidden state may follow.
+    cells = sum(w[0] == width for w in matrices) // 2
+    biases = sum(prod(w) for w in weights if len(w) == 1)
+    other = rows * (biases + cells * (width + pointwise * width // gates))
+    products = sum(w[0] for w in matrices)
+    return Cost(rows * sum(prod(w) for w in matrices), other, activations=rows * products, width=width)
 
 
 def _rows(x: Shape) -> int:
     return prod(x[:-1])
 
 
-def _input_cost(kind: str, args: tuple[Any, ...], out: Out) -> Cost:
+def _input_cost(kind: str, args: tuple[Any, ...]) -> Cost:
     """Both overloads: (x, hx, params, has_biases, ...) and (packed, batch_sizes, hx, params, has_biases, ...)."""
-    at = next(i for i, a in enumerate(args) if isinstance(a, list))
-    if kind == "lstm" and not any(isinstance(a, list) for a in args[at + 1 :]):
-        params_at = at
-    elif kind == "lstm":
-        params_at = next(i for i, a in enumerate(args[at + 1 :], at + 1) if isinstance(a, list))
-    else:
-        params_at = at
-    return recurrent_cost(kind, _rows(args[0]), tuple(args[params_at]), bool(args[params_at + 1]), out[0])
+    # Hidden and cell state of an LSTM are a list, too, before that of the parameters.
+    params_at = max(i for i, a in enumerate(args) if isinstance(a, list))
+    return recurrent_cost(kind, _rows(args[0]), tuple(args[params_at]))
 
 
 @formula("aten.lstm")
 def lstm(*args: Any, out: Out, **__: Any) -> Cost:
     """LSTM (Hochreiter and Schmidhuber, 1997)."""
-    return _input_cost("lstm", args, out)
+    return _input_cost("lstm", args)
 
 
 @formula("aten.gru")
 def gru(*args: Any, out: Out, **__: Any) -> Cost:
     """GRU (Cho et al., 2014)."""
-    return _input_cost("gru", args, out)
+    return _input_cost("gru", args)
 
 
 @formula("aten.rnn_tanh", "aten.rnn_relu")
 def rnn(*args: Any, out: Out, **__: Any) -> Cost:
     """Elman network."""
-    return _input_cost("rnn", args, out)
+    return _input_cost("rnn", args)
 
 
 @formula("aten.mkldnn_rnn_layer", outputs=3)
@@ -80,7 +69,7 @@ def mkldnn_rnn(
 ) -> Cost:  # fmt: skip
     """One direction of one LSTM layer as the CPU backend runs it (mode 2 is LSTM, 3 GRU)."""
     kind = {2: "lstm", 3: "gru"}.get(mode, "rnn")
-    return recurrent_cost(kind, _rows(x), (w0, w1, w2, w3) if has_biases else (w0, w1), has_biases, out[0])
+    return recurrent_cost(kind, _rows(x), (w0, w1, w2, w3) if has_biases else (w0, w1))
 
 
 @formula("aten._cudnn_rnn", outputs=3)
@@ -89,7 +78,7 @@ def cudnn_rnn(
 ) -> Cost:
     """All layers as cuDNN runs them (mode 2 is LSTM, 3 GRU)."""
     kind = {2: "lstm", 3: "gru"}.get(mode, "rnn")
-    return recurrent_cost(kind, _rows(x), tuple(weights), stride0 == 4, out[0])
+    return recurrent_cost(kind, _rows(x), tuple(weights))
 
 
 @formula("aten._thnn_fused_lstm_cell", kind="pointwise", outputs=2)

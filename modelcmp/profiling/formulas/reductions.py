@@ -47,6 +47,24 @@ def variance(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     return Cost(other=4 * prod(x))
 
 
+@formula("aten.mse_loss", "aten.smooth_l1_loss", "aten.huber_loss", kind="reduction")
+def regression_loss(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
+    """Subtract, square (or bend), add: 3 an element."""
+    return Cost(other=3 * prod(x))
+
+
+@formula("aten.binary_cross_entropy", "aten.binary_cross_entropy_with_logits", "aten.soft_margin_loss", kind="reduction")
+def binary_loss(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
+    """Two logarithms, two products, two sums: 6 an element."""
+    return Cost(other=6 * prod(x))
+
+
+@formula("aten.nll_loss_forward", "aten.nll_loss2d_forward", kind="lookup", outputs=1)
+def likelihood_loss(x: Shape, target: Shape, *_: Any, out: Out, **__: Any) -> Cost:
+    """One sum for each target looked up."""
+    return Cost(other=prod(target))
+
+
 @formula("aten.sort", "aten.argsort", "aten.topk", "aten.kthvalue", "aten.msort", "aten.mode", kind="reduction")
 def sort(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Comparisons of a sort over the last dimension: N log2 N."""
@@ -64,10 +82,12 @@ def search(*args: Any, out: Out, **__: Any) -> Cost:
 def fft(x: Shape, dims: Any, *_: Any, out: Out, **__: Any) -> Cost:
     """5 N log2 N over the transformed dimensions for each of the others (Cooley and Tukey, 1965).
 
-    Half of that for a real input or output.
+    Half of that where one side has no redundant half, as with real input or output.
 
     >>> fft((2, 1024), [1], 0, False, out=((2, 1024),)).other
     102400
+    >>> fft((2, 1024), [1], 0, True, out=((2, 513),)).other
+    51200
     """
     whole = x if prod(x) >= prod(out[0]) else out[0]
     n = prod(whole[d] for d in dims)
@@ -87,7 +107,7 @@ def glu(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     return Cost(other=2 * prod(out[0]))
 
 
-@formula("aten.prelu", "aten._prelu_kernel", "aten.rrelu", "aten.rrelu_with_noise", "aten.log_sigmoid", "aten.cosine_similarity",
+@formula("aten.prelu", "aten._prelu_kernel", "aten.rrelu", "aten.rrelu_with_noise", "aten.log_sigmoid",
          "aten.polygamma", "aten.log_sigmoid_forward", "aten.bernoulli", "aten.square", "aten.floor_divide",
          "aten.cross", "aten.linalg_cross", "aten.complex", "aten.polar", "aten.relu6", "aten.hardswish", "aten.hardtanh",
          "aten.hardsigmoid", "aten.silu", "aten.mish", "aten.elu", "aten.selu", "aten.celu", "aten.gelu", "aten.softplus",

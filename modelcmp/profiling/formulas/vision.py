@@ -12,12 +12,16 @@ Out = tuple[Shape, ...]
 
 @formula("torchvision.deform_conv2d")
 def deform_conv2d(
-    x: Shape, w: Shape, offset: Shape, mask: Shape, bias: Shape, *_: Any, out: Out, **__: Any
+    x: Shape, w: Shape, offset: Shape, mask: Shape, bias: Shape, *geometry: Any, out: Out, **__: Any
 ) -> Cost:
-    """The convolution's products, plus a bilinear sample (7 FLOPs) for each tap and input channel (Dai et al., 2017)."""
+    """The convolution's products, plus a bilinear sample for each tap and input channel (Dai et al., 2017).
+
+    A sample is 7 FLOPs, 8 with a mask (the last of the geometry says whether there is one).
+    """
     macs = prod(out[0]) * prod(w[1:])
     samples = out[0][0] * prod(out[0][2:]) * x[1] * prod(w[2:])
-    return Cost(macs, 7 * samples + prod(out[0]), activations=prod(out[0]), width=max(x[1], w[0]))
+    each = 8 if geometry and geometry[-1] is True else 7
+    return Cost(macs, each * samples + prod(out[0]), activations=prod(out[0]), width=max(x[1], w[0]))
 
 
 @formula("torchvision.roi_align", "torchvision.ps_roi_align", kind="resample", outputs=1)

@@ -1,0 +1,5 @@
+"""``python -m modelcmp_cli``."""
+
+from .main import run
+
+run()

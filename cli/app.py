@@ -1,0 +1,82 @@
+"""The typer application: global options and the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .commands import audit, compare, layers, models
+
+DEFAULT = "compare"
+
+
+def with_default(arguments: list[str], commands: Collection[str]) -> list[str]:
+    """Put the default command in front when the first word is no command.
+
+    >>> with_default(["resnet18", "--full"], ["compare", "list"])
+    ['compare', 'resnet18', '--full']
+    >>> with_default(["list"], ["compare", "list"]), with_default(["--help"], ["compare"])
+    (['list'], ['--help'])
+    """
+    own = ("--help", "-h", "--version", "--install-completion", "--show-completion")
+    if not arguments or arguments[0] in commands or arguments[0] in own:
+        return arguments
+    return [DEFAULT, *arguments]
+
+
+class DefaultGroup(TyperGroup):
+    """A group whose first word may be a model: ``compare`` is then meant."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_default(args, self.commands))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        found = super().shell_complete(ctx, incomplete)
+        return [*found, *self.commands[DEFAULT].params[0].shell_complete(ctx, incomplete)]
+
+
+app = typer.Typer(
+    cls=DefaultGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compare", no_args_is_help=True)(compare.compare)
+app.command("layers", no_args_is_help=True)(layers.layers)
+app.command("list")(models.list_models)
+app.command("audit", no_args_is_help=True)(audit.audit)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from modelcmp import __version__
+
+        print(f"modelcmp {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Which PyTorch model to pick, and why: size, compute, memory traffic and roofline class.
+
+    No weights, no compute, no download: models are built without data and their operations counted.
+    The default command is `compare`, so its name may be left out.
+
+    \b
+    Examples:
+      compare-models resnet18 mobilenet_v2 --sort-by ai
+      compare-models resnet50 vit_b_16 swin_t --full
+      compare-models layers resnet18 --top 10 --by macs
+      compare-models list 'timm:vit_*'
+      compare-models audit vit_b_16
+
+    `--debug` anywhere shows the traceback of an error.
+    """

@@ -1,0 +1,84 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modelcmp.errors import BadInput, UnknownName
+from modelcmp.registry import suggest
+
+FORMATS = ("table", "csv", "json", "markdown")
+_SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Model names that start with what was typed."""
+    from modelcmp.sources import find_names
+
+    timm = incomplete.startswith("timm:")
+    names = [f"timm:{n}" if source == "timm" and timm else n for source, n in find_names("timm:*" if timm else "*")]
+    return [n for n in dict.fromkeys(names) if n.startswith(incomplete)]
+
+
+_MODEL_HELP = "resnet18, timm:vit_base_patch16_224, path/to/net.py:factory or package.module:factory."
+
+Models = Annotated[
+    list[str], typer.Argument(metavar="MODEL...", help=_MODEL_HELP, autocompletion=complete_model, show_default=False)
+]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL_HELP, autocompletion=complete_model, show_default=False)]
+BatchSize = Annotated[int, typer.Option("--batch-size", "-b", metavar="N", help="Samples in a batch.")]
+InputSize = Annotated[
+    str | None,
+    typer.Option(
+        "--input-size", "-i", metavar="SIZE", help="224, 256x192, 3x224x224 or 16x112x112 (frames first).", show_default="the model's own"
+    ),
+]
+DType = Annotated[str, typer.Option("--dtype", metavar="TYPE", help="fp32, fp16, bf16 or fp64.")]
+Mode = Annotated[
+    str, typer.Option("--mode", metavar="MODE", help="eval or train (train: also what backward keeps, in peak memory).")
+]
+Convention = Annotated[
+    str,
+    typer.Option("--convention", metavar="NAME", help="What FLOPs are: total, contraction (2·MACs) or fvcore."),
+]
+Kwargs = Annotated[
+    str | None, typer.Option("--kwargs", metavar="JSON", help="Keywords for the model's factory: '{\"depth\": 18}'.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 when an operation could not be counted.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", "-f", metavar="FORMAT", help="table, csv, json or markdown.", show_default="table, or by the suffix of --output"),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of the terminal.")
+]
+
+
+def parse_kwargs(text: str | None) -> dict[str, Any]:
+    """The factory's keywords; raises BadInput."""
+    if text is None:
+        return {}
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"--kwargs is not JSON ({error}): write it like '{{\"depth\": 18}}'") from error
+    if not isinstance(value, dict):
+        raise BadInput("--kwargs must be a JSON object: write it like '{\"depth\": 18}'")
+    return value
+
+
+def choose_format(name: str | None, output: Path | None) -> str:
+    """The format asked for, else what the output's suffix says; refuses an impossible destination."""
+    if output is not None:
+        from modelcmp.files import check_writable
+
+        check_writable(output)
+    if name is None:
+        return _SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
+    if name not in FORMATS:
+        raise UnknownName("format", name, suggest(name, FORMATS))
+    return name

@@ -1,0 +1,78 @@
+"""Where output goes: results to stdout or a file, everything else to stderr."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+
+from modelcmp.files import write_whole
+
+if TYPE_CHECKING:
+    from modelcmp.records import ModelFailure
+
+Progress = Callable[[str, int], None]
+
+
+def stdout() -> Console:
+    """The console for results: no markup, so that names print as they are."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def show(renderables: Iterable[RenderableType], output: Path | None) -> None:
+    """Print tables, or write them to a file as plain text."""
+    if output is None:
+        console = stdout()
+        for item in renderables:
+            console.print(item)
+        return
+    console = Console(file=io.StringIO(), width=120, markup=False, highlight=False, emoji=False, no_color=True)
+    for item in renderables:
+        console.print(item)
+    write_text(console.file.getvalue(), output)  # type: ignore[attr-defined]
+
+
+def write_text(text: str, output: Path | None) -> None:
+    """Write machine-readable text to stdout or a file."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    write_whole(output, text)
+    note(f"wrote {output}")
+
+
+def note(message: str) -> None:
+    """A remark beside the result."""
+    Console(stderr=True, markup=False, highlight=False, emoji=False, style="dim").print(message, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Something that the user should know before trusting the result."""
+    print(f"warning: {' '.join(message.split())}", file=sys.stderr)
+
+
+def report_failures(failures: Iterable[ModelFailure]) -> None:
+    """Each failed model's own error."""
+    for failure in failures:
+        print(f"error: {' '.join(failure.message.split())}", file=sys.stderr)
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Progress]:
+    """A bar on stderr while models are profiled; nothing when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _name, _done: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=20),
+               MofNCompleteColumn(), TimeElapsedColumn())  # fmt: skip
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("loading PyTorch", total=total)
+        yield lambda name, done: bar.update(task, description=name, completed=done)

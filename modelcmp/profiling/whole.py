@@ -1,0 +1,95 @@
+"""Keeps composite operations whole where autograd would take them apart.
+
+Inference mode hands ``scaled_dot_product_attention``, ``linear``, ``lstm`` and the like to a
+dispatch mode in one piece; with gradients their parts arrive, one kernel each, and attention loses
+its fused kernel. Kernels registered for autograd's keys pass them on whole, so that totals are
+those of inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+_KEYS = ("AutogradCPU", "AutogradMeta", "AutogradCUDA")
+
+#: Gradients of the first two arguments need only the respective other one.
+_PRODUCTS = ("linear",)
+_OTHERS = (
+    "scaled_dot_product_attention", "bilinear", "rms_norm", "lstm.input", "lstm.data", "gru.input", "gru.data",
+    "rnn_tanh.input", "rnn_tanh.data", "rnn_relu.input", "rnn_relu.data",
+)  # fmt: skip
+
+
+@contextmanager
+def whole_composites() -> Iterator[None]:
+    """Pass composite operations on whole, inside."""
+    library = torch.library.Library("aten", "IMPL")
+    try:
+        for name in (*_PRODUCTS, *_OTHERS):
+            kernel = _kernel(_overload(name), name in _PRODUCTS)
+            for key in _KEYS:
+                library.impl(name, kernel, key)
+        yield
+    finally:
+        library._destroy()
+
+
+def _overload(name: str) -> Any:
+    packet, _, overload = name.partition(".")
+    return getattr(getattr(torch.ops.aten, packet), overload or "default")
+
+
+def _kernel(op: Any, product: bool) -> Callable[..., Any]:
+    def kernel(*args: Any, **kwargs: Any) -> Any:
+        leaves, spec = tree_flatten((args, kwargs))
+        return _Whole.apply(op, product, spec, *leaves)  # type: ignore[no-untyped-call]
+
+    return kernel
+
+
+class _Whole(torch.autograd.Function):
+    """One operation with its inputs (and, where the gradient needs them, outputs) kept for backward.
+
+    What a recurrent layer's kernel keeps inside (its gates) is not known and not counted.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, op: Any, product: bool, spec: TreeSpec, *leaves: Any) -> Any:
+        args, kwargs = tree_unflatten(leaves, spec)
+        with torch._C._AutoDispatchBelowAutograd():
+            result = op(*args, **kwargs)
+        ctx.call = (op, spec, leaves)
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(*_kept(leaves, result, product))
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """Gradients by way of the op's parts; only a forward that differentiates comes here."""
+        op, spec, leaves = ctx.call
+        with torch.enable_grad():
+            leaves = [_fresh(v) for v in leaves]
+            args, kwargs = tree_unflatten(leaves, spec)
+            result = op.decompose(*args, **kwargs)
+        wanted = [v for v in leaves if isinstance(v, Tensor) and v.requires_grad]
+        results = result if isinstance(result, tuple) else (result,)
+        found = iter(torch.autograd.grad(results, wanted, grads, allow_unused=True))
+        return None, None, None, *(next(found) if isinstance(v, Tensor) and v.requires_grad else None for v in leaves)
+
+
+def _kept(leaves: tuple[Any, ...], result: Any, product: bool) -> list[Tensor]:
+    if product:
+        a, b = leaves[:2]
+        return [t for t, other in ((a, b), (b, a)) if other.requires_grad]
+    outs = result if isinstance(result, tuple) else (result,)
+    return [*(v for v in leaves if isinstance(v, Tensor)), *outs]
+
+
+def _fresh(value: Any) -> Any:
+    return value.detach().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value

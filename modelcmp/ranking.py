@@ -1,0 +1,71 @@
+"""Order, medals, best and worst: pure functions over profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .metrics import METRICS, Metric, find
+from .records import ModelProfile
+
+MEDALS = ("🥇", "🥈", "🥉")
+
+#: Metrics of the efficiency rankings.
+RANKED = ("params", "size_bytes", "macs", "flops", "traffic_bytes", "peak_activation_bytes", "depth",
+          "flops_per_param", "bytes_per_flop", "ai")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Models by one metric, best first."""
+
+    metric: Metric
+    order: tuple[ModelProfile, ...]
+
+    @property
+    def best(self) -> ModelProfile:
+        """The first."""
+        return self.order[0]
+
+    @property
+    def worst(self) -> ModelProfile:
+        """The last."""
+        return self.order[-1]
+
+
+def ranked(profiles: Iterable[ModelProfile], by: str, reverse: bool = False) -> tuple[ModelProfile, ...]:
+    """Profiles in the natural order of a metric (best first), unknown values last.
+
+    Equal values keep the order in which they were given. Raises UnknownName.
+    """
+    entry = find(by)
+    everyone = list(profiles)
+    known = [p for p in everyone if p.values[entry.key] is not None]
+    unknown = [p for p in everyone if p.values[entry.key] is None]
+    descending = (entry.better == "high") != reverse
+    known.sort(key=lambda p: _sortable(p, entry.key), reverse=descending)
+    return (*known, *unknown)
+
+
+def _sortable(profile: ModelProfile, key: str) -> tuple[float, str]:
+    value = profile.values[key]
+    return (0.0, value) if isinstance(value, str) else (float(value or 0), "")
+
+
+def medals(profiles: Sequence[ModelProfile], by: str) -> dict[int, str]:
+    """Medal of each of the best three, by position in ``profiles``; equal values share one.
+
+    Nobody gets a medal for a metric without a better end, nor where all are equal.
+    """
+    entry = find(by)
+    values = {p.values[entry.key] for p in profiles if p.values[entry.key] is not None}
+    if entry.better is None or len(values) < 2:
+        return {}
+    order = [p.values[entry.key] for p in ranked(profiles, by) if p.values[entry.key] is not None]
+    places = {i: order.index(v) for i, p in enumerate(profiles) if (v := p.values[entry.key]) is not None}
+    return {i: MEDALS[place] for i, place in places.items() if place < len(MEDALS)}
+
+
+def rankings(profiles: Sequence[ModelProfile]) -> tuple[Ranking, ...]:
+    """Best and worst of each of the ranked metrics."""
+    return tuple(Ranking(METRICS[key], ranked(profiles, key)) for key in RANKED)

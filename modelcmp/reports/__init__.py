@@ -1,0 +1,1 @@
+"""Records as terminal tables, files and pictures."""

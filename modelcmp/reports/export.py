@@ -1,0 +1,136 @@
+"""Comparisons and layer tables as JSON, CSV and Markdown: base units, unrounded, conventions stamped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from .. import __version__
+from ..comparison import Comparison
+from ..metrics import METRICS, Metric
+from ..records import ModelFailure, ModelProfile
+from ..reductions import COMPUTE_BOUND_ABOVE, MEMORY_BOUND_BELOW
+from ..tabular import Row, flat, profile_row
+
+SCHEMA = 1
+
+CONVENTION_TEXT = {
+    "total": "FLOPs = 2·MACs + every other op at its documented cost",
+    "contraction": "FLOPs = 2·MACs of contractions only",
+    "fvcore": "fvcore's flops: MACs plus its normalisation and pooling handlers",
+}
+
+
+def environment() -> dict[str, str | None]:
+    """Versions that decide the figures."""
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        **{name: _version(name) for name in ("torch", "torchvision", "timm")},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def conventions(convention: str) -> dict[str, Any]:
+    """What the figures mean."""
+    return {
+        "flops": convention,
+        "flops_meaning": CONVENTION_TEXT[convention],
+        "traffic": "eager: each kernel reads each distinct input once and writes each output once; views are free",
+        "ai": "sum of FLOPs over sum of eager traffic bytes",
+        "memory_bound_below_flop_per_byte": MEMORY_BOUND_BELOW,
+        "compute_bound_above_flop_per_byte": COMPUTE_BOUND_ABOVE,
+        "units": "elements, FLOPs and bytes in base units, shares in percent",
+    }
+
+
+def document(convention: str, models: list[Row], errors: Sequence[ModelFailure] = ()) -> dict[str, Any]:
+    """The JSON document around rows."""
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "modelcmp", "version": __version__},
+        "environment": environment(),
+        "conventions": conventions(convention),
+        "models": models,
+        "errors": [{"name": e.name, "error": e.kind, "message": e.message} for e in errors],
+    }
+
+
+def comparison_rows(comparison: Comparison, columns: Sequence[Metric] | None = None) -> list[Row]:
+    """One row a model: all metrics, or the chosen ones beside the model's identity."""
+    rows = []
+    for profile in comparison.profiles:
+        row = profile_row(profile)
+        chosen = {m.key for m in columns} if columns else set(METRICS)
+        rows.append({k: v for k, v in row.items() if k not in METRICS or k in chosen} | {"notes": list(profile.notes)})
+    return rows
+
+
+def json_text(payload: Any) -> str:
+    """JSON as people read it."""
+    return json.dumps(payload, indent=2, ensure_ascii=False) + "\n"
+
+
+def csv_text(rows: Iterable[Row], errors: Sequence[ModelFailure] = ()) -> str:
+    """CSV with a header; failed models are rows with the column ``error`` filled."""
+    plain = [flat({k: v for k, v in row.items() if k != "notes"}) for row in rows]
+    if errors:
+        plain = [row | {"error": ""} for row in plain]
+        plain += [{"name": e.name, "error": e.message} for e in errors]
+    fields = list(dict.fromkeys(key for row in plain for key in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain)
+    return out.getvalue()
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A GitHub table; the first ``left`` columns are text, the others figures."""
+    rule = ["---"] * left + ["---:"] * (len(heads) - left)
+    lines = [heads, rule, *rows]
+    return "".join("| " + " | ".join(_cell(c) for c in line) + " |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def comparison_markdown(comparison: Comparison, columns: Sequence[Metric]) -> str:
+    """The comparison as a GitHub table with its conventions below."""
+    rows = [[p.name, *(m.text(p.values[m.key], p.partial) for m in columns)] for p in comparison.profiles]
+    rows += [[f.name, f"failed: {f.message}", *[""] * (len(columns) - 1)] for f in comparison.failures]
+    table = markdown_table(["Model", *(m.short for m in columns)], rows)
+    return table + "\n" + "".join(f"{line}\n" for line in settings_lines(comparison.profiles))
+
+
+def settings_lines(profiles: Sequence[ModelProfile]) -> list[str]:
+    """What the figures hold for: batch, dtype, mode, convention; input sizes; what was not counted."""
+    if not profiles:
+        return []
+    first = profiles[0]
+    lines = [
+        f"batch {first.batch_size}, {first.dtype}, {first.mode} mode; convention {first.convention}: "
+        f"{CONVENTION_TEXT[first.convention]}; traffic eager, AI in FLOP/byte."
+    ]
+    return lines + uncounted_lines(profiles)
+
+
+def uncounted_lines(profiles: Sequence[ModelProfile]) -> list[str]:
+    """One line for each model whose totals are lower bounds."""
+    return [
+        f"{p.name}: at least; no formula for " + ", ".join(f"{op} (x{n})" for op, n in p.uncounted.items())
+        for p in profiles
+        if p.uncounted
+    ]

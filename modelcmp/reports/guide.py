@@ -1,0 +1,40 @@
+"""Tables of the documentation that derive from the code: metrics and formulas."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ..metrics import METRICS
+from .export import markdown_table
+from .tables import SECTIONS
+
+_BETTER = {"low": "lower", "high": "higher", None: "–"}
+
+
+def metric_table() -> str:
+    """Every metric: key, sort alias, direction, meaning, how to read it."""
+    parts = []
+    for section, title in SECTIONS.items():
+        rows = [
+            [f"`{m.key}`" + (f" (`{m.alias}`)" if m.alias else ""), _BETTER[m.better], m.meaning, m.reading]
+            for m in METRICS.values()
+            if m.section == section
+        ]
+        parts.append(f"### {title}\n\n" + markdown_table(["Key", "Better", "Meaning", "How to read it"], rows, left=4))
+    return "\n".join(parts)
+
+
+def formula_table() -> str:
+    """Every formula: the ops that it serves, their kind, and what it counts."""
+    from ..profiling.formulas.base import FORMULAS
+
+    ops: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, formula in FORMULAS.items():
+        ops[(formula.kind, _first_sentence(formula.function.__doc__))].append(name.removeprefix("aten."))
+    rows = [[kind, ", ".join(f"`{n}`" for n in names), text] for (kind, text), names in ops.items()]
+    return markdown_table(["Kind", "Operations", "Cost"], rows, left=3)
+
+
+def _first_sentence(doc: str | None) -> str:
+    """The docstring's first paragraph on one line."""
+    return " ".join((doc or "").strip().split("\n\n")[0].split())

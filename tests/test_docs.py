@@ -1,0 +1,64 @@
+"""What the documentation shows is what the code says."""
+
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def generate():
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_blocks_are_current(generate):
+    assert not generate.stale(), "run python docs/generate.py"
+
+
+def test_generator_notices_a_change(generate):
+    text = "<!-- generated: metrics -->\nold\n<!-- end -->"
+    assert "traffic_bytes" in generate.filled(text)
+
+
+def readme_commands():
+    block = re.search(r"## What it does\n\n```sh\n(.*?)```", README, re.DOTALL)[1]
+    lines = [line.split(" #")[0].strip() for line in block.splitlines()]
+    return [line for line in lines if "--install-completion" not in line and "net.py" not in line]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_readme_commands_run(command, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_example_of_own_model_runs(tmp_path):
+    """docs/api.md: the file, and the command below it."""
+    api = (ROOT / "docs" / "api.md").read_text("utf-8")
+    (tmp_path / "net.py").write_text(re.search(r"```python\n(# net.py.*?)```", api, re.DOTALL)[1])
+    command = re.search(r"\$ compare-models (net.py.*)", api)[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "modelcmp_cli", *shlex.split(command.replace("resnet18 ", "")), "--format", "json"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model = json.loads(done.stdout)["models"][0]
+    # convolution 30x30x3x128x9, head 256x10
+    assert model["macs"] == 30 * 30 * 3 * 128 * 9 + 256 * 10
+
+
+def test_python_example_runs(monkeypatch):
+    api = (ROOT / "docs" / "api.md").read_text("utf-8")
+    exec(compile(re.search(r"```python\n(import torch, modelcmp.*?)```", api, re.DOTALL)[1], "docs/api.md", "exec"), {})

@@ -1,0 +1,94 @@
+"""One place for each kind of extension: a dummy added there shows up everywhere."""
+
+import csv
+import io
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import modelcmp
+from modelcmp import metrics
+from modelcmp.comparison import Comparison
+from modelcmp.profiling.formulas import base
+from modelcmp.reports import export, guide, tables
+from modelcmp.sources import SOURCES, Inputs, Subject
+
+
+@pytest.fixture()
+def dummy_metric(monkeypatch):
+    monkeypatch.setattr(metrics.METRICS, "_things", dict(metrics.METRICS._things))
+
+    @metrics.metric("dummy", "Dummy", "Dum", "size", "count", "low", "A dummy.", "Not at all.", alias="dum")
+    def _dummy(t, v, c):
+        return 42 + len(t.ops)
+
+    return "dummy"
+
+
+def test_a_metric_shows_up_everywhere(dummy_metric):
+    profile = modelcmp.profile(nn.ReLU(), torch.empty(2, 3))
+    comparison = Comparison((profile,))
+    assert profile.dummy == 43
+    assert metrics.find("dum").key == "dummy"
+    assert comparison.sorted("dummy").to_frame()["dummy"].item() == 43
+    rows = export.comparison_rows(comparison)
+    assert json.loads(export.json_text(rows))[0]["dummy"] == 43
+    assert next(csv.DictReader(io.StringIO(export.csv_text(rows))))["dummy"] == "43"
+    assert any("Dum" in [c.header for c in t.columns] for t in tables.full_tables(comparison, 200))
+    assert "`dummy` (`dum`)" in guide.metric_table()
+
+
+def test_a_formula_is_used_and_documented(monkeypatch):
+    lib = torch.library.Library("modelcmp_dummy", "DEF")
+    lib.define("double(Tensor x) -> Tensor")
+    lib.impl("double", lambda x: x.clone(), "CompositeExplicitAutograd")
+    lib.impl("double", lambda x: torch.empty_like(x), "Meta")
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return torch.ops.modelcmp_dummy.double(x)
+
+    unknown = modelcmp.profile(Net(), torch.empty(2, 3))
+    assert unknown.ops[0].macs is None
+    assert unknown.uncounted == {"modelcmp_dummy.double": 1}
+
+    monkeypatch.setattr(base, "FORMULAS", dict(base.FORMULAS))
+    from modelcmp.profiling import opinfo, tracer
+
+    monkeypatch.setattr(opinfo, "_KNOWN", {})
+    monkeypatch.setattr(tracer, "_CACHE", {})
+
+    @base.formula("modelcmp_dummy.double", kind="pointwise")
+    def double(x, *, out):
+        """Doubles."""
+        return base.Cost(other=7)
+
+    assert modelcmp.profile(Net(), torch.empty(2, 3)).flops == 7
+    assert "modelcmp_dummy.double" in guide.formula_table()
+
+
+def test_a_source_is_named_and_listed(monkeypatch, capsys):
+    class Dummy:
+        name = "dummy"
+
+        def names(self):
+            return ["tiny"]
+
+        def has(self, name):
+            return name == "tiny"
+
+        def subject(self, name, request):
+            return Subject(name, "dummy", lambda: nn.Linear(4, 2), lambda r, d: Inputs((torch.empty(r.batch_size, 4, device=d),)))
+
+    monkeypatch.setattr(SOURCES, "_things", dict(SOURCES._things))
+    SOURCES.add("dummy", Dummy())
+    assert modelcmp.profile("dummy:tiny", batch_size=3).macs == 24
+    assert modelcmp.profile("tiny").params == 10
+    from modelcmp_cli.commands.models import list_models
+
+    assert list_models("tiny") == 0
+    assert "dummy:tiny\n" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="registered twice"):
+        SOURCES.add("dummy", Dummy())
