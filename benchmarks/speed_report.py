@@ -23,6 +23,8 @@ it; run that command again to renew it. Seconds depend on the machine, ratios ha
 """
 
 NONE = "–"
+#: Rounds of one tool that differ by more than this say that something else used the machine.
+UNSTEADY = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ def _remarks(results: Results) -> tuple[str, ...]:
             said.append(f"{label}: {times} failed with `{reason.replace('`', chr(39))}`.")
         if run.partial:
             said.append(f"{label}: calls {run.partial} of its own figures incomplete.")
+        if run.spread > UNSTEADY:
+            said.append(f"{label}: its runs differ {run.spread:.1f} times; the machine was not idle, measure again.")
     for times in sorted({run.rounds for run in results.runs.values()} - {1}):
         labels = [TOOLS[run.name].label for run in results.runs.values() if run.rounds == times]
         said.append(f"Medians of {times} runs: {'; '.join(labels)}.")
@@ -102,8 +106,8 @@ def split_table(results: Results) -> Table:
             rows.append((TOOLS[name].label, str(len(run.samples)), *parts))
     notes = (
         "modelcmp's forward is the traced one, until every operation is recorded; the rest is finding the model, "
-        "making its input and evaluating all metrics. It keeps what it learnt about a call (operation, shapes, dtypes) for "
-        "the models that follow in the same process, and pauses the garbage collector.",
+        "making its input and evaluating all metrics. It keeps what it learnt about a call (operation, shapes, dtypes) "
+        "for the models that follow in the same process, and pauses the garbage collector.",
         "The bare forward runs under `inference_mode`, each operation's meta kernel once. Models that "
         'cannot be built under `torch.device("meta")` are built on the CPU and moved there for it.',
     )

@@ -37,6 +37,7 @@ class ToolRun:
     peak_bytes: int = 0
     missing: str = ""
     rounds: int = 1
+    spread: float = 1.0  # the slowest round's seconds over the fastest's
 
     @property
     def samples(self) -> dict[str, Sample]:
@@ -106,6 +107,7 @@ def merged(rounds: Iterable[ToolRun]) -> ToolRun:
         median(run.import_s for run in runs),
         max(run.peak_bytes for run in runs),
         rounds=len(runs),
+        spread=max(run.seconds for run in runs) / (min(run.seconds for run in runs) or math.inf),
     )
 
 

@@ -71,7 +71,16 @@ def _build(name: str, device: str) -> Any:
 
     with torch.device(device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torchvision.models.get_model(name, weights=None).eval()
+        options = {"image_size": _crop(name)} if name.startswith("vit_") else {}
+        return torchvision.models.get_model(name, weights=None, **options).eval()
+
+
+def _crop(name: str) -> int:
+    """The size that a vision transformer is built for: that of its first weights."""
+    import torchvision
+
+    weights = next(iter(torchvision.models.get_model_weights(name)))
+    return int(weights.transforms.keywords["crop_size"])
 
 
 def _without_grad(count: Count, model: Any, size: int) -> Answer:

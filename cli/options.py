@@ -29,12 +29,18 @@ _MODEL_HELP = "resnet18, timm:vit_base_patch16_224, path/to/net.py:factory or pa
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help=_MODEL_HELP, autocompletion=complete_model, show_default=False)
 ]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL_HELP, autocompletion=complete_model, show_default=False)]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help=_MODEL_HELP, autocompletion=complete_model, show_default=False)
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", "-b", metavar="N", help="Samples in a batch.")]
 InputSize = Annotated[
     str | None,
     typer.Option(
-        "--input-size", "-i", metavar="SIZE", help="224, 256x192, 3x224x224 or 16x112x112 (frames first).", show_default="the model's own"
+        "--input-size",
+        "-i",
+        metavar="SIZE",
+        help="224, 256x192, 3x224x224 or 16x112x112 (frames first).",
+        show_default="the model's own",
     ),
 ]
 DType = Annotated[str, typer.Option("--dtype", metavar="TYPE", help="fp32, fp16, bf16 or fp64.")]
@@ -51,7 +57,13 @@ Kwargs = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 when an operation could not be counted.")]
 Format = Annotated[
     str | None,
-    typer.Option("--format", "-f", metavar="FORMAT", help="table, csv, json or markdown.", show_default="table, or by the suffix of --output"),
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help="table, csv, json or markdown.",
+        show_default="table, or by the suffix of --output",
+    ),
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of the terminal.")

@@ -47,7 +47,9 @@ def stale(root: Path = ROOT) -> list[Path]:
 
 def documents(root: Path) -> list[Path]:
     """Markdown files that hold blocks."""
-    return [p for p in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if BLOCK.search(p.read_text("utf-8"))]
+    return [
+        p for p in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if BLOCK.search(p.read_text("utf-8"))
+    ]
 
 
 def main() -> int:

@@ -74,9 +74,7 @@ def metric(
     """Register the decorated function as the computation of one metric."""
 
     def register(compute: Compute) -> Compute:
-        METRICS.add(
-            key, Metric(key, label, short, section, unit, better, meaning, reading, compute, alias, at_least)
-        )
+        METRICS.add(key, Metric(key, label, short, section, unit, better, meaning, reading, compute, alias, at_least))
         return compute
 
     return register
@@ -105,6 +103,8 @@ def _quotient(values: Values, top: str, bottom: str) -> float | None:
     return a / b if isinstance(a, int | float) and isinstance(b, int | float) and b else None
 
 
+# One line a field reads better here than one line an argument.
+# fmt: off
 @metric("params", "Parameters", "Params", "size", "scaled", "low",
         "Elements of distinct parameter storages; tied weights count once.",
         "Disk and RAM of the weights; the first limit on phones and microcontrollers.")
@@ -148,7 +148,7 @@ def _width(t: Trace, v: Values, c: str) -> Value:
 
 
 @metric("macs", "MACs", "MACs", "cost", "scaled", "low",
-        "Multiply-accumulates of contractions: convolution, linear, matmul, attention, recurrent cells; every call counts.",
+        "Multiply-accumulates of contractions (convolution, matmul, attention, recurrent cells); each call counts.",
         "Energy and CPU time roughly follow it; GPU latency often does not.", at_least=True)
 def _macs(t: Trace, v: Values, c: str) -> Value:
     return red.total(op.macs for op in t.ops)
@@ -163,7 +163,7 @@ def _flops(t: Trace, v: Values, c: str) -> Value:
 
 
 @metric("masked_macs", "Masked MACs", "Masked", "cost", "scaled", "low",
-        "MACs with causal attention counted only where the mask lets something through; equals MACs without such masks.",
+        "MACs with causal attention counted only where its mask lets something through.",
         "What a kernel that skips masked tiles needs.", at_least=True)
 def _masked(t: Trace, v: Values, c: str) -> Value:
     return red.total(op.macs if op.masked_macs is None else op.masked_macs for op in t.ops)

@@ -125,6 +125,7 @@ class Trace:
     outputs: tuple[Access, ...]
     saved_buffers: frozenset[int] = frozenset()  # what backward keeps (train mode)
     train: bool = False
+    real: bool = False  # forward needed numbers and was run
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def _fusion_groups(ops: Sequence[OpRecord]) -> tuple[dict[tuple[int, int], int],
 
 
 def layers(trace: Trace, convention: str = "total") -> tuple[LayerRecord, ...]:
-    """Operations summed by the module that ran them, in the order of the first; then modules that only own parameters."""
+    """Operations summed by the module that ran them, in order; then modules that only own parameters."""
     ran: dict[str, list[OpRecord]] = defaultdict(list)
     for op in trace.ops:
         ran[op.module].append(op)

@@ -50,7 +50,17 @@ def layer_row(layer: LayerRecord, total: LayerRecord) -> Row:
     }
 
 
-_LAYER_FIGURES = ("params", "macs", "flops", "input_bytes", "output_bytes", "weight_bytes", "traffic_bytes", "ai", "bound")
+_LAYER_FIGURES = (
+    "params",
+    "macs",
+    "flops",
+    "input_bytes",
+    "output_bytes",
+    "weight_bytes",
+    "traffic_bytes",
+    "ai",
+    "bound",
+)
 
 
 def op_row(op: OpRecord, total: LayerRecord, convention: str = "total") -> Row:

@@ -2,7 +2,7 @@
 
 import pytest
 
-NET = '''
+NET = """
 import torch
 from torch import nn
 
@@ -26,10 +26,10 @@ def not_a_module():
 
 READY = Net(4)
 NUMBER = 3
-'''
+"""
 
 
-@pytest.fixture()
+@pytest.fixture
 def net_file(tmp_path):
     """A file with the user's own model."""
     path = tmp_path / "net.py"
@@ -37,7 +37,7 @@ def net_file(tmp_path):
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def cli(monkeypatch, capsys):
     """Run the command line in this process: (exit code, stdout, stderr)."""
     from modelcmp_cli import main

@@ -23,9 +23,7 @@ class TwoInputs(nn.Module):
 X = torch.zeros(3, 4)
 
 
-@pytest.mark.parametrize(
-    "inputs", [X, (X,), (X, X), [X, X], {"a": X}, {"a": X, "b": X}, {"a": X, "extra": {"x": X}}]
-)
+@pytest.mark.parametrize("inputs", [X, (X,), (X, X), [X, X], {"a": X}, {"a": X, "b": X}, {"a": X, "extra": {"x": X}}])
 def test_inputs_of_every_form(inputs):
     assert modelcmp.profile(TwoInputs(), inputs).macs == 3 * 4 * 2
 
@@ -116,7 +114,9 @@ def test_errors(arguments, error):
         modelcmp.profile(*arguments)
 
 
-@pytest.mark.parametrize("option", [{"mode": "x"}, {"convention": "x"}, {"dtype": "x"}, {"batch_size": 0}, {"input_size": "x"}])
+@pytest.mark.parametrize(
+    "option", [{"mode": "x"}, {"convention": "x"}, {"dtype": "x"}, {"batch_size": 0}, {"input_size": "x"}]
+)
 def test_wrong_options(option):
     with pytest.raises(UsageError):
         modelcmp.profile("resnet18", **option)
@@ -159,5 +159,12 @@ def test_nothing_is_downloaded(monkeypatch):
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
     monkeypatch.setattr("urllib.request.urlopen", refuse)
-    for name in ("resnet18", "fcn_resnet50", "ssdlite320_mobilenet_v3_large", "raft_small", "quantized_resnet18", "timm:resnet18"):
+    for name in (
+        "resnet18",
+        "fcn_resnet50",
+        "ssdlite320_mobilenet_v3_large",
+        "raft_small",
+        "quantized_resnet18",
+        "timm:resnet18",
+    ):
         assert modelcmp.profile(name).params > 0

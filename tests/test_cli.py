@@ -282,7 +282,12 @@ def test_factories(cli, net_file):
 
 @pytest.mark.parametrize(
     ("name", "words", "code"),
-    [("biuld", "did you mean 'build'", 2), ("NUMBER", "is a int", 2), ("not_a_module -i 3", "not an nn.Module", 1), ("build", "--input-size", 2)],
+    [
+        ("biuld", "did you mean 'build'", 2),
+        ("NUMBER", "is a int", 2),
+        ("not_a_module -i 3", "not an nn.Module", 1),
+        ("build", "--input-size", 2),
+    ],
 )
 def test_wrong_factories(cli, net_file, name, words, code):
     got, _, err = cli(*f"{net_file}:{name}".split())
@@ -342,7 +347,7 @@ def test_debug_shows_the_traceback():
 
 def test_interrupt_exits_130_without_traceback():
     process = subprocess.Popen(
-        [sys.executable, "-m", "modelcmp_cli", "timm:vit_*", "fasterrcnn_resnet50_fpn_v2"][:3] + ["fasterrcnn_resnet50_fpn_v2"],
+        [sys.executable, "-m", "modelcmp_cli", "fasterrcnn_resnet50_fpn_v2"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     time.sleep(6)

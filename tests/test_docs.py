@@ -39,7 +39,9 @@ def readme_commands():
 
 @pytest.mark.parametrize("command", readme_commands())
 def test_readme_commands_run(command, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

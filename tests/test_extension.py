@@ -16,7 +16,7 @@ from modelcmp.reports import export, guide, tables
 from modelcmp.sources import SOURCES, Inputs, Subject
 
 
-@pytest.fixture()
+@pytest.fixture
 def dummy_metric(monkeypatch):
     monkeypatch.setattr(metrics.METRICS, "_things", dict(metrics.METRICS._things))
 
@@ -55,10 +55,10 @@ def test_a_formula_is_used_and_documented(monkeypatch):
     assert unknown.uncounted == {"modelcmp_dummy.double": 1}
 
     monkeypatch.setattr(base, "FORMULAS", dict(base.FORMULAS))
-    from modelcmp.profiling import opinfo, tracer
+    from modelcmp.profiling import entries, opinfo
 
     monkeypatch.setattr(opinfo, "_KNOWN", {})
-    monkeypatch.setattr(tracer, "_CACHE", {})
+    monkeypatch.setattr(entries, "_CACHE", {})
 
     @base.formula("modelcmp_dummy.double", kind="pointwise")
     def double(x, *, out):
@@ -80,7 +80,9 @@ def test_a_source_is_named_and_listed(monkeypatch, capsys):
             return name == "tiny"
 
         def subject(self, name, request):
-            return Subject(name, "dummy", lambda: nn.Linear(4, 2), lambda r, d: Inputs((torch.empty(r.batch_size, 4, device=d),)))
+            return Subject(
+                name, "dummy", lambda: nn.Linear(4, 2), lambda r, d: Inputs((torch.empty(r.batch_size, 4, device=d),))
+            )
 
     monkeypatch.setattr(SOURCES, "_things", dict(SOURCES._things))
     SOURCES.add("dummy", Dummy())

@@ -12,8 +12,8 @@ from modelcmp.profiling.profile import under_convention
 
 CNNS = (
     "alexnet", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3", "mnasnet1_0",
-    "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet34",
-    "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1", "vgg11_bn", "wide_resnet50_2",
+    "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18",
+    "resnet34", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1", "vgg11_bn", "wide_resnet50_2",
 )  # fmt: skip
 
 
@@ -32,7 +32,9 @@ def test_within_one_percent_of_fvcore(name):
     x = torch.empty(ours.input_shape[0])
     with torch.no_grad():
         flops = FlopCountAnalysis(model, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
-        activations = ActivationCountAnalysis(model, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+        activations = (
+            ActivationCountAnalysis(model, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+        )
     assert ours.flops == pytest.approx(flops, rel=0.01)
     assert ours.activations == pytest.approx(activations, rel=0.01)
 

@@ -3,15 +3,14 @@
 import pytest
 
 from modelcmp import metrics, units
-from modelcmp.errors import UnknownName
+from modelcmp.errors import OutputError, UnknownName
 from modelcmp.files import write_whole
-from modelcmp.errors import OutputError
 from modelcmp.ranking import medals, ranked, rankings
 from modelcmp.records import ModelProfile
 
 
 def model(name, **values):
-    return ModelProfile(name, "test", ((1,),), 1, "fp32", "eval", "total", {k: None for k in metrics.METRICS} | values, {})
+    return ModelProfile(name, "test", ((1,),), 1, "fp32", "eval", "total", dict.fromkeys(metrics.METRICS) | values, {})
 
 
 TRIO = [model("a", params=3, ai=1.0), model("b", params=1, ai=5.0), model("c", params=2, ai=5.0)]
@@ -46,8 +45,17 @@ def test_best_and_worst():
     assert found["params"] == ("b", "a")
 
 
-@pytest.mark.parametrize(("alias", "key"), [("size", "size_bytes"), ("memory", "traffic_bytes"), ("efficiency", "flops_per_param"),
-                                            ("peak_memory", "peak_activation_bytes"), ("peak-memory", "peak_activation_bytes"), ("AI", "ai")])  # fmt: skip
+ALIASES = {
+    "size": "size_bytes",
+    "memory": "traffic_bytes",
+    "efficiency": "flops_per_param",
+    "peak_memory": "peak_activation_bytes",
+    "peak-memory": "peak_activation_bytes",
+    "AI": "ai",
+}
+
+
+@pytest.mark.parametrize(("alias", "key"), ALIASES.items())
 def test_aliases(alias, key):
     assert metrics.find(alias).key == key
 
@@ -63,8 +71,10 @@ def test_no_two_metrics_share_a_name():
     assert len({m.short for m in metrics.METRICS.values()}) == len(metrics.METRICS)
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (999, "999"), (1000, "1.00k"), (999_950, "1.00M"), (1.23456e9, "1.23G"),
-                                             (123.4e9, "123G"), (9.996e9, "10.0G"), (None, "?")])  # fmt: skip
+WRITTEN = {0: "0", 999: "999", 1000: "1.00k", 999_950: "1.00M", 1.23456e9: "1.23G", 123.4e9: "123G", 9.996e9: "10.0G"}
+
+
+@pytest.mark.parametrize(("value", "text"), [*WRITTEN.items(), (None, "?")])
 def test_units(value, text):
     assert units.scaled(value) == text
 

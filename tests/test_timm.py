@@ -24,7 +24,10 @@ def test_every_model_profiles():
     assert not {p.name: p.uncounted for p in result if p.uncounted}
 
 
-@pytest.mark.parametrize("name", ["resnet50", "convnext_tiny", "vit_tiny_patch16_224", "mobilenetv3_small_050", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet50", "convnext_tiny", "vit_tiny_patch16_224", "mobilenetv3_small_050", "swin_tiny_patch4_window7_224"],
+)
 def test_parameters_are_timms_own(name):
     expected = sum(p.numel() for p in timm.create_model(name).parameters())
     assert modelcmp.profile(f"timm:{name}").params == expected

@@ -41,7 +41,9 @@ def test_every_model_is_profiled(profiles):
 
 
 def test_parameters_exactly(profiles):
-    wrong = {n: (p.params, published(n)["num_params"]) for n, p in profiles.items() if p.params != published(n)["num_params"]}
+    wrong = {
+        n: (p.params, published(n)["num_params"]) for n, p in profiles.items() if p.params != published(n)["num_params"]
+    }
     assert not wrong
 
 
@@ -86,7 +88,8 @@ def test_mask_rcnn_v2_differs_by_a_hundred_masks(profiles):
     assert expected / 1e9 == pytest.approx(published("maskrcnn_resnet50_fpn_v2")["_ops"], rel=0.001)
 
 
-#: Rows of an older comparison tool: params, MACs, FLOPs, FLOPs/param, MB total, input, output, weights, mean layer AI, layers.
+#: Rows of an older comparison tool: params, MACs, FLOPs, FLOPs/param, then MB in total, of input, output and
+#: weights, mean layer AI, layers.
 OLDER = {
     "resnet18": (11.69e6, 1.81e9, 3.64e9, 311.70, 116.95, 37.23, 32.92, 46.80, 24.76, 68),
     "resnet34": (21.80e6, 3.66e9, 7.35e9, 337.24, 195.04, 57.30, 50.48, 87.26, 26.99, 124),
@@ -113,7 +116,11 @@ def test_mobile_rows_of_an_older_tool(profiles):
     assert mobile.mean_layer_ai == pytest.approx(4.68, rel=0.05)
     # That tool saw neither SiLU nor the squeeze-and-excitation products: without them it is 152.
     net = profiles["efficientnet_b0"]
-    unseen = sum(op.flops for op in net.ops if op.op in ("aten.silu_", "aten.silu", "aten.mul", "aten.sigmoid", "aten.adaptive_avg_pool2d"))
+    unseen = sum(
+        op.flops
+        for op in net.ops
+        if op.op in ("aten.silu_", "aten.silu", "aten.mul", "aten.sigmoid", "aten.adaptive_avg_pool2d")
+    )
     assert (net.flops - unseen) / net.params == pytest.approx(152, rel=0.005)
 
 

@@ -36,7 +36,9 @@ def profile(
     forward: Callable[..., Any] | nn.Module, *args: torch.Tensor, mode: str = "eval", **parts: nn.Module
 ) -> ModelProfile:
     model = forward if isinstance(forward, nn.Module) else Net(forward, **parts)
-    return profile_module(model, Inputs(args or (torch.zeros(2, 8),)), mode=mode)
+    result = profile_module(model, Inputs(args or (torch.zeros(2, 8),)), mode=mode)
+    assert not result.notes  # nothing had to run for real
+    return result
 
 
 def fc() -> nn.Module:

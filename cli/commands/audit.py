@@ -20,7 +20,10 @@ def audit(
     device: Annotated[
         str | None,
         typer.Option(
-            "--device", metavar="DEVICE", help="Where the other tools run: cpu or meta.", show_default="cpu; meta for large models"
+            "--device",
+            metavar="DEVICE",
+            help="Where the other tools run: cpu or meta.",
+            show_default="cpu; meta for large models",
         ),
     ] = None,
     format: opt.Format = None,

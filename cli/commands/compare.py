@@ -18,12 +18,14 @@ def compare(
     models: opt.Models,
     sort_by: Annotated[
         str | None,
-        typer.Option("--sort-by", "-s", metavar="METRIC", help="Best first by a metric: params, size, macs, flops, memory, "
-                     "efficiency, ai, layers, depth, activations, peak_memory or any other key.",
-                     autocompletion=lambda incomplete: _metric_names(incomplete)),
+        typer.Option(
+            "--sort-by", "-s", metavar="METRIC", autocompletion=lambda incomplete: _metric_names(incomplete),
+            help="Best first by a metric: params, size, macs, flops, memory, efficiency, ai, layers, depth, "
+            "activations, peak_memory or any other key.",
+        ),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Worst first.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Every section: size, cost, traffic, intensity, rankings.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every section, and the rankings.")] = False,
     columns: Annotated[
         str | None, typer.Option("--columns", "-c", metavar="A,B,C", help="Only these metrics, in this order.")
     ] = None,
@@ -68,7 +70,13 @@ def compare(
 
 
 def _profiled(
-    models: list[str], kwargs: dict[str, object], batch_size: int, input_size: str | None, dtype: str, mode: str, convention: str
+    models: list[str],
+    kwargs: dict[str, object],
+    batch_size: int,
+    input_size: str | None,
+    dtype: str,
+    mode: str,
+    convention: str,
 ) -> Comparison:
     with screen.progress(len(models)) as progress:
         from modelcmp.profiling.compare import make_request, profile_all
@@ -80,7 +88,13 @@ def _profiled(
 
 
 def _render(
-    result: Comparison, style: str, chosen: list[Metric] | None, by: Metric | None, full: bool, output: opt.Output, convention: str
+    result: Comparison,
+    style: str,
+    chosen: list[Metric] | None,
+    by: Metric | None,
+    full: bool,
+    output: opt.Output,
+    convention: str,
 ) -> None:
     from modelcmp.metrics import METRICS
     from modelcmp.reports import export, tables
@@ -91,7 +105,11 @@ def _render(
         shown[shown.index(METRICS["flops"])] = by  # in its place: MACs say much the same
     if style == "table":
         width = screen.stdout().width if output is None else 120
-        found = tables.full_tables(result, width) if full and not chosen else tables.comparison_table(result, shown, by, width)
+        found = (
+            tables.full_tables(result, width)
+            if full and not chosen
+            else tables.comparison_table(result, shown, by, width)
+        )
         lines = export.settings_lines(result.profiles)[:1]
         screen.show([*found, *lines], output)
     elif style == "markdown":

@@ -19,7 +19,8 @@ def layers(
     model: opt.Model,
     ops: Annotated[bool, typer.Option("--ops", help="One row an operation instead of a layer.")] = False,
     depth: Annotated[
-        int | None, typer.Option("--depth", "-d", metavar="N", min=0, help="Merge layers at this depth of the module tree.")
+        int | None,
+        typer.Option("--depth", "-d", metavar="N", min=0, help="Merge layers at this depth of the module tree."),
     ] = None,
     top: Annotated[int | None, typer.Option("--top", "-t", metavar="N", min=1, help="Only the N largest.")] = None,
     by: Annotated[
@@ -66,7 +67,9 @@ def layers(
         rows.sort(key=lambda row: row.get(figure) or 0, reverse=True)
     _render(profile, rows[:top], style, figure, ops, output, len(rows))
     if profile.uncounted:
-        screen.warn(f"{model}: at least; no formula for " + ", ".join(f"{op} (x{n})" for op, n in profile.uncounted.items()))
+        screen.warn(
+            f"{model}: at least; no formula for " + ", ".join(f"{op} (x{n})" for op, n in profile.uncounted.items())
+        )
     for remark in profile.notes if style == "table" else ():
         screen.note(f"{model}: {remark}")
     return 1 if strict and profile.uncounted else 0
@@ -94,7 +97,13 @@ def _rows(profile: ModelProfile, ops: bool, depth: int | None) -> list[dict[str,
 
 
 def _render(
-    profile: ModelProfile, rows: list[dict[str, Any]], style: str, figure: str, ops: bool, output: opt.Output, count: int
+    profile: ModelProfile,
+    rows: list[dict[str, Any]],
+    style: str,
+    figure: str,
+    ops: bool,
+    output: opt.Output,
+    count: int,
 ) -> None:
     from modelcmp.reports import export
     from modelcmp.reports.layer_table import layer_markdown, layer_tables
@@ -108,7 +117,9 @@ def _render(
         found = layer_tables(rows, total, width, figure, ops, title)
         screen.show([*found, *export.settings_lines([profile])[:1]], output)
     elif style == "markdown":
-        screen.write_text(layer_markdown(rows, total, figure, ops) + "\n" + "\n".join(export.settings_lines([profile])) + "\n", output)
+        screen.write_text(
+            layer_markdown(rows, total, figure, ops) + "\n" + "\n".join(export.settings_lines([profile])) + "\n", output
+        )
     elif style == "csv":
         screen.write_text(export.csv_text(rows), output)
     else:

@@ -10,7 +10,9 @@ from .. import screen
 
 
 def list_models(
-    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="A glob, or a part of the name.", show_default=False)] = "*",
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", help="A glob, or a part of the name.", show_default=False)
+    ] = "*",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
     """List the models of every source, one a line, without importing any of them.

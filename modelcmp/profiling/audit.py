@@ -83,7 +83,7 @@ def audit_subject(subject: Subject, request: Request, device: str | None = None)
     started = time.perf_counter()
     profile = profile_subject(subject, request)
     seconds = time.perf_counter() - started
-    needs_data = len(profile.notes) > len(subject.notes)
+    needs_data = profile.trace is not None and profile.trace.real
     notes = profile.notes
     if device is None:
         device = "meta" if _is_large(profile) and not needs_data else "cpu"

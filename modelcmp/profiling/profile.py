@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +24,12 @@ from ..reductions import distinct_outputs, uncounted
 from ..registry import suggest
 from ..sources import Inputs, Request, Subject
 from ..sources.construct import build_with_weights, build_without_weights, use_own_statistics
-from ..sources.images import torch_dtype
+from ..sources.images import short_name, torch_dtype
 from ..units import shape as shape_text
+from .entries import footprint
 from .preserve import preserved
 from .session import tracing
-from .tracer import Modules, Tracer, footprint, walk
+from .tracer import Modules, Tracer, walk
 
 MODES = ("eval", "train")
 
@@ -63,6 +66,8 @@ def _trace_subject(subject: Subject, request: Request, train: bool) -> tuple[Tra
         try:
             trace = trace_module(model, inputs, train=train, name=subject.name)
         except ForwardError as error:
+            if subject.resized is None:  # the user's own code: it may do what meta tensors cannot
+                raise NeedsData("forward fails without real values") from error
             model = _typed(_built_for_size(subject, request, error), request.dtype)
             trace = trace_module(model, inputs, train=train, name=subject.name)
     except NeedsData as reason:
@@ -95,7 +100,7 @@ def profile_module(
         trace = trace_module(copy.deepcopy(model), inputs, train=mode == "train", real=True, name=name)
         notes = (f"{reason}: run once on the given inputs",)
     floating = [t.dtype for t in model.parameters() if t.is_floating_point()]
-    dtype = str(floating[0] if floating else torch.float32).removeprefix("torch.")
+    dtype = short_name(floating[0] if floating else torch.float32)
     first = _tensors((inputs.args, inputs.kwargs))
     return make_profile(
         trace, convention, name=name, source="module", inputs=inputs,
@@ -123,9 +128,7 @@ def under_convention(profile: ModelProfile, convention: str) -> ModelProfile:
     return replace(profile, convention=convention, values=metrics.evaluate(profile.trace, convention))
 
 
-def trace_module(
-    model: nn.Module, inputs: Inputs, *, train: bool = False, real: bool = False, name: str = ""
-) -> Trace:
+def trace_module(model: nn.Module, inputs: Inputs, *, train: bool = False, real: bool = False, name: str = "") -> Trace:
     """Trace one forward pass; raises ForwardError with the place where it failed, or NeedsData."""
     saved: set[int] = set()
     modules = walk(model)
@@ -143,7 +146,12 @@ def trace_module(
 
 
 def _trace(
-    modules: Modules, tracer: Tracer, given: tuple[Access, ...], outputs: tuple[Access, ...], saved: frozenset[int], train: bool
+    modules: Modules,
+    tracer: Tracer,
+    given: tuple[Access, ...],
+    outputs: tuple[Access, ...],
+    saved: frozenset[int],
+    train: bool,
 ) -> Trace:
     owned, sizes = _owned(modules, tracer)
     packed_params, packed_bytes = _packed(modules)
@@ -159,6 +167,7 @@ def _trace(
         outputs=outputs,
         saved_buffers=saved,
         train=train,
+        real=tracer.real,
     )
 
 
@@ -208,7 +217,9 @@ def _packed(modules: Modules) -> tuple[int, int]:
     return count, size
 
 
-def _built(subject: Subject, build: Callable[[], nn.Module], how: Callable[[Callable[[], nn.Module]], nn.Module]) -> nn.Module:
+def _built(
+    subject: Subject, build: Callable[[], nn.Module], how: Callable[[Callable[[], nn.Module]], nn.Module]
+) -> nn.Module:
     """Build, with the model's own error shown."""
     try:
         with _quiet():
@@ -314,8 +325,8 @@ def _gc_paused() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The model's own warnings (unused weights, deprecated names) are not ours to repeat."""
-    with warnings.catch_warnings():
+    """The model's own warnings are not ours to repeat, and what it prints is no part of our output."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
         yield
 

@@ -4,9 +4,8 @@ A wrapper around ``nn.Module.__call__`` gives the place (module path and call nu
 ``TorchDispatchMode`` the operations, so that functional calls, attention and custom modules are
 seen. Under inference mode composite operations (linear, conv2d, attention) arrive whole.
 
-Identical calls (op, shapes, strides, dtypes, scalars) repeat all the time in a model, so the
-metadata of their outputs and their cost are kept: a repeated call runs no kernel, not even a meta
-one.
+The metadata of outputs and the cost of a call are kept (see :mod:`.entries`): a repeated call runs
+no kernel, not even a meta one.
 """
 
 from __future__ import annotations
@@ -21,13 +20,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import NeedsData
 from ..records import Access, OpRecord
-from .formulas import Cost, Formula
-from .metadata import SHORTCUTS
+from .entries import (
+    Entry,
+    Spec,
+    cached_entry,
+    describe,
+    entry_of,
+    footprint,
+    on_meta,
+    tensors_in,
+    unpacked,
+    written_by,
+)
 from .opinfo import OpInfo, opinfo
-
-_CACHE: dict[tuple[Any, ...], Entry] = {}
-_CACHE_LIMIT = 200_000
-
 
 Modules = list[tuple[str, nn.Module]]
 
@@ -60,46 +65,6 @@ class Place(NamedTuple):
     call: int
 
 
-class Spec(NamedTuple):
-    """Metadata of one output, enough to make it again."""
-
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: torch.dtype
-
-    def make(self) -> Tensor:
-        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
-
-
-class Entry(NamedTuple):
-    """What one call of an op with given metadata does and costs."""
-
-    info: OpInfo
-    aliases: bool  # hands out a view of its input (or the input itself)
-    silent: bool
-    outputs: Any  # Spec, or a list or tuple of Spec and constants
-    kind: str
-    dtype: str
-    cost: Cost | None
-    input_shapes: tuple[tuple[int, ...], ...]
-    output_shapes: tuple[tuple[int, ...], ...]
-    input_bytes: tuple[int, ...]  # for each tensor argument
-    output_bytes: tuple[int, ...]  # for each output that counts as written
-
-
-def footprint(t: Tensor) -> int:
-    """Bytes that a tensor really spans: expanded (stride 0) dimensions count once.
-
-    >>> footprint(torch.zeros(4, 1).expand(4, 100)), footprint(torch.zeros(4, 100))
-    (16, 1600)
-    """
-    n = 1
-    for size, stride in zip(t.shape, t.stride(), strict=True):
-        if stride or not size:
-            n *= size
-    return int(n * t.itemsize)
-
-
 class Tracer(TorchDispatchMode):
     """Records the operations of one forward pass.
 
@@ -110,7 +75,7 @@ class Tracer(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self, modules: Modules, real: bool = False) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.real = real
         self.names = {id(m): (name, type(m).__name__) for name, m in modules}
         self.calls: Counter[str] = Counter()
@@ -152,7 +117,7 @@ class Tracer(TorchDispatchMode):
         """The buffer of packed (quantised) weights."""
         if id(weights) not in self.buffers:
             buffer = self.buffers[id(weights)] = len(self.sizes)
-            self.sizes.append(sum(t.numel() * t.itemsize for t in _tensors(_unpacked(weights))))
+            self.sizes.append(sum(t.numel() * t.itemsize for t in tensors_in(unpacked(weights))))
             self.versions.append(0)
             self.weights.add(buffer)
         return self.buffers[id(weights)]
@@ -187,18 +152,18 @@ class Tracer(TorchDispatchMode):
             with self:
                 return info.parts(*args, **kwargs)
         tensors: list[Tensor] = []
-        key = [func]
-        _describe(args, tensors, key)
+        key: list[Any] = [func]
+        describe(args, tensors, key)
         if kwargs:
-            _describe(tuple(kwargs.values()), tensors, key)
-            key.append(tuple(kwargs))  # type: ignore[arg-type]
+            describe(tuple(kwargs.values()), tensors, key)
+            key.append(tuple(kwargs))
         if self.real or not self._abstract(tensors, kwargs):
             return self._run(func, info, args, kwargs, tensors)
         if info.needs_data:
             raise NeedsData(f"forward needs real values ({info.name})")
-        entry = _cached(func, info, args, kwargs, tensors, tuple(key))
+        entry = cached_entry(func, info, args, kwargs, tensors, tuple(key))
         if entry.aliases:
-            return func(*_on_meta(args), **_on_meta(kwargs)) if self._moves(args, kwargs) else func(*args, **kwargs)
+            return func(*on_meta(args), **on_meta(kwargs)) if self._moves(args, kwargs) else func(*args, **kwargs)
         result, outs = self._results(entry, args, kwargs)
         if not entry.silent:
             self._record(entry, args, tensors, outs)
@@ -218,8 +183,8 @@ class Tracer(TorchDispatchMode):
     def _results(self, entry: Entry, args: Any, kwargs: Any) -> tuple[Any, list[Tensor]]:
         """Fresh outputs from their metadata; in-place ops hand back what they were given."""
         if entry.info.mutates:
-            written = _written(entry.info, args, kwargs)
-            flat = _tensors(written)
+            written = written_by(entry.info, args, kwargs)
+            flat = tensors_in(written)
             if not entry.info.returns_mutated:
                 return None, flat
             return (written[0] if len(written) == 1 else written), flat
@@ -235,14 +200,14 @@ class Tracer(TorchDispatchMode):
     def _run(self, func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """Run an op for real, and count it."""
         result = func(*args, **kwargs)
-        entry = _entry(func, info, args, kwargs, tensors, result)
+        entry = entry_of(func, info, args, kwargs, tensors, result)
         if not entry.silent and not entry.aliases:
-            outs = _tensors(result)
+            outs = tensors_in(result)
             if info.mutates:
                 _, outs = self._results(entry, args, kwargs)
             self._record(entry, args, tensors, outs)
         elif not entry.aliases and not info.mutates:
-            for t in _tensors(result):
+            for t in tensors_in(result):
                 self._born(t)
         return result
 
@@ -311,166 +276,3 @@ def _record_of(
         writes=writes,
         weights=used,
     )
-
-
-# -- one call, described by metadata alone ----------------------------------------------------
-
-
-def _describe(values: Any, tensors: list[Tensor], key: list[Any]) -> None:
-    """Collect the tensors of a call and a key of everything that decides its result."""
-    for a in values:
-        if isinstance(a, Tensor):
-            tensors.append(a)
-            key.append(a.shape)
-            key.append(a.stride() if a.layout is torch.strided else a.layout)
-            key.append(a.dtype)
-        elif isinstance(a, list | tuple):
-            key.append(len(a))
-            _describe(a, tensors, key)
-        else:
-            key.append(a.__class__)  # 1, 1.0 and True are equal as keys
-            key.append(a)
-
-
-def _cached(func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tensor], key: tuple[Any, ...]) -> Entry:
-    try:
-        entry = _CACHE.get(key)
-    except TypeError:  # a generator or script object among the arguments
-        return _infer(func, info, args, kwargs, tensors)
-    if entry is None:
-        if len(_CACHE) > _CACHE_LIMIT:
-            _CACHE.clear()
-        entry = _CACHE[key] = _infer(func, info, args, kwargs, tensors)
-    return entry
-
-
-def _infer(func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tensor]) -> Entry:
-    """Ask the meta kernel for the outputs' metadata."""
-    stand_ins: dict[int, Tensor] = {}
-    meta_args, meta_kwargs = _on_meta(args, stand_ins), _on_meta(kwargs, stand_ins)
-    try:
-        result = SHORTCUTS.get(info.name, func)(*meta_args, **meta_kwargs)
-    except NotImplementedError as error:
-        raise NeedsData(f"forward needs real values ({info.name})") from error
-    return _entry(func, info, meta_args, meta_kwargs, [stand_ins[id(t)] for t in tensors], result)
-
-
-def _on_meta(value: Any, stand_ins: dict[int, Tensor] | None = None) -> Any:
-    """The same arguments with meta tensors of the same metadata; devices become meta, too."""
-    if isinstance(value, Tensor):
-        if stand_ins is None:
-            return value if value.is_meta else _stand_in(value)
-        if id(value) not in stand_ins:
-            stand_ins[id(value)] = _stand_in(value)
-        return stand_ins[id(value)]
-    if isinstance(value, torch.device):
-        return torch.device("meta")
-    if isinstance(value, list):
-        return [_on_meta(v, stand_ins) for v in value]
-    if isinstance(value, tuple):
-        return tuple(_on_meta(v, stand_ins) for v in value)
-    if isinstance(value, dict):
-        return {k: _on_meta(v, stand_ins) for k, v in value.items()}
-    return value
-
-
-def _stand_in(t: Tensor) -> Tensor:
-    return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
-
-
-def _entry(func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> Entry:
-    """Count one call whose outputs are known."""
-    outs = _tensors(result)
-    aliases = not info.mutates and _shares(outs, tensors)
-    written = outs
-    if info.mutates:
-        written = _tensors(_written(info, args, kwargs))
-    output_shapes = tuple(tuple(t.shape) for t in written)
-    silent = info.silent or not (outs or info.mutates)
-    cost = None if silent or aliases else _cost(info, args, kwargs, output_shapes)
-    formula = info.formula
-    counted = written if formula is None or formula.outputs is None else written[: formula.outputs]
-    input_bytes = [footprint(t) for t in tensors]
-    output_bytes = [footprint(t) for t in counted]
-    if formula is not None:
-        for i in formula.gathered:
-            input_bytes[i] = min(input_bytes[i], sum(output_bytes))
-        if (part := _touched(formula, info, tensors)) is not None:
-            input_bytes[0] = min(input_bytes[0], part) if formula.rows or formula.kind == "reduction" else 0
-            if info.mutates:
-                output_bytes[0] = min(output_bytes[0], part)
-    dtype = (written[0] if written else tensors[0]).dtype if written or tensors else torch.float32
-    return Entry(
-        info=info,
-        aliases=aliases,
-        silent=silent,
-        outputs=_specs(result),
-        kind=formula.kind if formula and cost else "uncounted",
-        dtype=str(dtype).removeprefix("torch."),
-        cost=cost,
-        input_shapes=tuple(tuple(t.shape) for t in tensors),
-        output_shapes=output_shapes,
-        input_bytes=tuple(input_bytes),
-        output_bytes=tuple(output_bytes),
-    )
-
-
-def _touched(formula: Formula, info: OpInfo, tensors: list[Tensor]) -> int | None:
-    """Bytes of the first argument that a lookup or scatter touches, None where all of it."""
-    if not tensors:
-        return None
-    table = tensors[0]
-    if formula.rows is not None:
-        return tensors[formula.rows].numel() * (table.numel() // max(table.shape[0], 1)) * table.itemsize
-    if formula.scatters and info.mutates and tensors[-1].dim():
-        return tensors[-1].numel() * table.itemsize
-    return None
-
-
-def _cost(info: OpInfo, args: Any, kwargs: Any, out: tuple[tuple[int, ...], ...]) -> Cost | None:
-    if info.formula is None:
-        return None
-    return info.formula.cost(tuple(_shapes(a) for a in args), {k: _shapes(v) for k, v in kwargs.items()}, out)
-
-
-def _shapes(value: Any) -> Any:
-    """Shapes in place of tensors; packed quantised weights are unpacked for theirs."""
-    if isinstance(value, Tensor):
-        return tuple(value.shape)
-    if isinstance(value, list | tuple):
-        return [_shapes(v) for v in value]
-    if isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
-        return tuple(_unpacked(value)[0].shape)
-    return value
-
-
-def _unpacked(weights: Any) -> Any:
-    """Weight and bias of packed (quantised) weights."""
-    return weights.unpack()
-
-
-def _shares(outs: list[Tensor], tensors: list[Tensor]) -> bool:
-    """Whether every output lives in the storage of an argument."""
-    if not outs or not tensors or any(t.layout is not torch.strided for t in (*outs, *tensors)):
-        return False
-    given = {t.untyped_storage()._cdata for t in tensors}
-    return all(o.untyped_storage()._cdata in given for o in outs)
-
-
-def _tensors(result: Any) -> list[Tensor]:
-    if isinstance(result, Tensor):
-        return [result]
-    return [t for r in result for t in _tensors(r)] if isinstance(result, list | tuple) else []
-
-
-def _specs(result: Any) -> Any:
-    if isinstance(result, Tensor):
-        return Spec(tuple(result.shape), tuple(result.stride()), result.dtype) if result.layout is torch.strided else None
-    if isinstance(result, list):
-        return [_specs(r) for r in result]
-    return tuple(_specs(r) for r in result) if isinstance(result, tuple) else result
-
-
-def _written(info: OpInfo, args: Any, kwargs: Any) -> tuple[Any, ...]:
-    """The arguments that an op writes."""
-    return tuple(args[i] if i < len(args) else kwargs.get(name) for i, name in info.mutates)

@@ -48,7 +48,7 @@ def _overload(name: str) -> Any:
 def _kernel(op: Any, product: bool) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         leaves, spec = tree_flatten((args, kwargs))
-        return _Whole.apply(op, product, spec, *leaves)  # type: ignore[no-untyped-call]
+        return _Whole.apply(op, product, spec, *leaves)
 
     return kernel
 

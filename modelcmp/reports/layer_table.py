@@ -53,7 +53,9 @@ def layer_tables(rows: Sequence[Row], total: Row, width: int, by: str, ops: bool
 
 
 def _column(head: str, rows: Sequence[dict[str, Any]]) -> Column:
-    cells = tuple("" if head in ("Type", "Op", "Class") and row["module"] == "Total" else _CELLS[head](row) for row in rows)
+    cells = tuple(
+        "" if head in ("Type", "Op", "Class") and row["module"] == "Total" else _CELLS[head](row) for row in rows
+    )
     return Column(head, cells, "left" if head in _LEFT else "right")
 
 
@@ -80,7 +82,9 @@ def layer_markdown(rows: Sequence[Row], total: Row, by: str, ops: bool) -> str:
 
 def _columns(rows: Sequence[Row], total: Row, by: str, ops: bool) -> tuple[list[str], list[Column]]:
     """Places and every column, the total in the last row."""
-    share, head = {"traffic_bytes": ("traffic_pct", "% bytes"), "flops": ("flops_pct", "% FLOPs")}.get(by, ("macs_pct", "% MACs"))
+    share, head = {"traffic_bytes": ("traffic_pct", "% bytes"), "flops": ("flops_pct", "% FLOPs")}.get(
+        by, ("macs_pct", "% MACs")
+    )
     everything = [{**row, "share": row[share]} for row in [*rows, total]]
     heads = [h for h in _CELLS if (h != "Params" or not ops) and (h != "Op" or ops)]
     columns = [_column(h, everything) for h in heads]

@@ -15,7 +15,6 @@ from ..comparison import Comparison
 from ..metrics import METRICS, Metric
 from ..ranking import MEDALS, RANKED, medals, ranked
 from ..records import ModelProfile
-from ..tabular import COMPACT
 from ..units import shape as shape_text
 
 SECTIONS = {
@@ -55,7 +54,9 @@ def metric_columns(profiles: Sequence[ModelProfile], entries: Sequence[Metric]) 
     return columns
 
 
-def comparison_table(comparison: Comparison, columns: Sequence[Metric], sort_by: Metric | None, width: int) -> list[Table]:
+def comparison_table(
+    comparison: Comparison, columns: Sequence[Metric], sort_by: Metric | None, width: int
+) -> list[Table]:
     """The compact table: one row a model; split where it would not fit the width."""
     profiles = comparison.profiles
     prizes = medals(profiles, sort_by.key) if sort_by else {}
@@ -126,7 +127,9 @@ def split_tables(
     groups = _grouped(columns, min(room, round(evenly)))
     if len(groups) > needed:
         groups = _grouped(columns, room)
-    return [_one_table(names, g, title if i == 0 else "", head, name_width, failed, marks) for i, g in enumerate(groups)]
+    return [
+        _one_table(names, g, title if i == 0 else "", head, name_width, failed, marks) for i, g in enumerate(groups)
+    ]
 
 
 def _grouped(columns: Sequence[Column], room: int) -> list[list[Column]]:

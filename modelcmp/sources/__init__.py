@@ -27,14 +27,18 @@ def identify(spec: str) -> tuple[Source | None, str, tuple[str, ...]]:
     prefix, colon, rest = spec.partition(":")
     if colon and prefix in SOURCES:
         if not SOURCES[prefix].has(rest):
-            raise UnknownName("model", spec, suggest(rest, SOURCES[prefix].names(), f"see `compare-models list {rest}`"))
+            raise UnknownName(
+                "model", spec, suggest(rest, SOURCES[prefix].names(), f"see `compare-models list {rest}`")
+            )
         return SOURCES[prefix], rest, ()
     if split_spec(spec):
         return None, spec, ()
     owners = [source for source in SOURCES.values() if source.has(spec)]
     if not owners:
         known = [name for source in SOURCES.values() for name in source.names()]
-        raise UnknownName("model", spec, suggest(spec, known, "see `compare-models list`, or give path/to/net.py:factory"))
+        raise UnknownName(
+            "model", spec, suggest(spec, known, "see `compare-models list`, or give path/to/net.py:factory")
+        )
     others = [f"also in {o.name}: write {o.name}:{spec} for that one" for o in owners[1:]]
     return owners[0], spec, tuple(others)
 

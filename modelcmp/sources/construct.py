@@ -7,7 +7,7 @@ work. Small real computations in constructors (``linspace(...).item()``, index t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -17,24 +17,27 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 T = TypeVar("T")
 
-_ALLOCATE = ("empty", "zeros", "ones", "full", "rand", "randn", "empty_strided")
+#: What to allocate on meta: everything; where a constructor mixes that with real numbers only what is
+#: filled later; where it looks into its own weights nothing.
+_ATTEMPTS = (("empty", "empty_strided", "zeros", "ones", "full", "rand", "randn"), ("empty", "empty_strided"), ())
 _INITIALISE = (
     "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_", "dirac_", "xavier_uniform_",
     "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_",
 )  # fmt: skip
-_RANDOM_FILLS = ("normal_", "uniform_", "zero_", "fill_", "erfinv_", "clamp_", "mul_", "add_", "div_", "sub_")
+_FILLS = ("normal_", "uniform_", "zero_", "fill_", "erfinv_", "clamp_", "mul_", "add_", "div_", "sub_")
 
 
 def build_without_weights(build: Callable[[], T]) -> T:
-    """Build on meta where the constructor allows it, else on the CPU with initialisers skipped."""
+    """Build on meta as far as the constructor allows it, else on the CPU, with initialisers skipped.
+
+    Raises what the constructor raises at the last attempt.
+    """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        try:
-            with _hollow(_ALLOCATE):
+        for allocators in _ATTEMPTS[:-1]:
+            with suppress(Exception), _hollow(allocators):  # the next attempt, or the last, shows what is wrong
                 return build()
-        except Exception:
-            # The constructor looks into its own weights, or is wrong: the second try shows which.
-            with _hollow(()):
-                return build()
+        with _hollow(_ATTEMPTS[-1]):
+            return build()
 
 
 def build_with_weights(build: Callable[[], T], seed: int = 0) -> T:
@@ -66,14 +69,16 @@ def _take_statistics(module: nn.Module, args: tuple[Any, ...]) -> None:
 
 @contextmanager
 def _hollow(allocators: tuple[str, ...]) -> Iterator[None]:
-    """Allocate on meta and let initialisers pass."""
+    """Allocate on meta and let initialisers pass; with no allocators skip those of real parameters, too."""
     with ExitStack() as stack:
         for name in allocators:
             stack.enter_context(mock.patch.object(torch, name, _meta_allocator(getattr(torch, name))))
         for name in _INITIALISE:
-            stack.enter_context(mock.patch.object(nn.init, name, _initialiser(getattr(nn.init, name), bool(allocators))))
-        for name in _RANDOM_FILLS:
-            stack.enter_context(_patched_method(name))
+            skipping = _skipping(getattr(nn.init, name), parameters=not allocators)
+            stack.enter_context(mock.patch.object(nn.init, name, skipping))
+        for name in _FILLS:
+            skipping = _skipping(getattr(torch._C.TensorBase, name), parameters=not allocators)
+            stack.enter_context(_method(name, skipping))
         yield
 
 
@@ -84,24 +89,21 @@ def _meta_allocator(real: Callable[..., Any]) -> Callable[..., Any]:
     return allocate
 
 
-def _initialiser(real: Callable[..., Any], only_meta: bool) -> Callable[..., Any]:
-    def initialise(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if tensor.is_meta or (not only_meta and isinstance(tensor, nn.Parameter)):
+def _skipping(real: Callable[..., Any], *, parameters: bool) -> Callable[..., Any]:
+    """An in-place fill that leaves meta tensors (and parameters) as they are."""
+
+    def fill(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if tensor.is_meta or (parameters and isinstance(tensor, nn.Parameter)):
             return tensor
         return real(tensor, *args, **kwargs)
 
-    return initialise
+    return fill
 
 
 @contextmanager
-def _patched_method(name: str) -> Iterator[None]:
-    """In-place fills of meta tensors return at once."""
-    real = getattr(torch._C.TensorBase, name)
-
-    def fill(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        return tensor if tensor.is_meta else real(tensor, *args, **kwargs)
-
-    setattr(torch.Tensor, name, fill)
+def _method(name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """A method of torch.Tensor before the built-in one."""
+    setattr(torch.Tensor, name, method)
     try:
         yield
     finally:

@@ -65,7 +65,9 @@ def _load(place: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name and place.startswith(error.name):
-            raise BadInput(f"no module {place!r}: give path/to/file.py:factory or an importable package.module:factory") from error
+            raise BadInput(
+                f"no module {place!r}: give path/to/file.py:factory or an importable package.module:factory"
+            ) from error
         raise BuildError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
     except Exception as error:
         raise BuildError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
@@ -94,7 +96,9 @@ def _find(module: ModuleType, place: str, name: str) -> Any:
     if not name:
         if len(candidates) == 1:
             return getattr(module, candidates[0])
-        raise BadInput(f"{place} holds several factories: write {place}:NAME with one of {', '.join(candidates) or '(none)'}")
+        raise BadInput(
+            f"{place} holds several factories: write {place}:NAME with one of {', '.join(candidates) or '(none)'}"
+        )
     if not hasattr(module, name):
         raise BadInput(f"{place} has no {name!r}: {suggest(name, candidates)}")
     found = getattr(module, name)
@@ -120,7 +124,9 @@ def _inputs(spec: str, module: ModuleType, factory: Any, request: Request, devic
     if request.input_size is not None:
         return Inputs((sample((request.batch_size, *_plain_size(request.input_size)), request.dtype, device),))
     if example is None:
-        raise BadInput(f"{spec}: its input is unknown: give --input-size 3x224x224, or define example_inputs() beside it")
+        raise BadInput(
+            f"{spec}: its input is unknown: give --input-size 3x224x224, or define example_inputs() beside it"
+        )
     return as_inputs(_call_example(spec, example, request))
 
 

@@ -26,6 +26,12 @@ def torch_dtype(name: str) -> torch.dtype:
     return dtype
 
 
+def short_name(dtype: torch.dtype) -> str:
+    """The short name of a torch dtype ("fp32"), else its own."""
+    long = str(dtype).removeprefix("torch.")
+    return next((short for short, name in DTYPES.items() if name == long), long)
+
+
 def sample(shape: Dims, dtype: str, device: str) -> torch.Tensor:
     """One input tensor: empty on meta, random in [0, 1) elsewhere."""
     import torch
@@ -63,5 +69,7 @@ def fit_size(default: Dims, wanted: Dims | None) -> Dims:
     if len(wanted) == 1:
         return default[:-2] + wanted * 2
     if len(wanted) > len(default):
-        raise BadInput(f"input size {'x'.join(map(str, wanted))} has more dimensions than {'x'.join(map(str, default))}")
+        raise BadInput(
+            f"input size {'x'.join(map(str, wanted))} has more dimensions than {'x'.join(map(str, default))}"
+        )
     return default[: len(default) - len(wanted)] + wanted

@@ -41,7 +41,13 @@ class TimmSource:
             shape = (request.batch_size, *fit_size(_sample_shape(name), request.input_size))
             return Inputs((sample(shape, request.dtype, device),))
 
-        return Subject(name, self.name, build, inputs, lambda size: lambda: build(img_size=size[-2:] if len(size) > 1 else size * 2))
+        return Subject(
+            name,
+            self.name,
+            build,
+            inputs,
+            lambda size: lambda: build(img_size=size[-2:] if len(size) > 1 else size * 2),
+        )
 
 
 @cache

@@ -16,7 +16,9 @@ from .subject import Dims, Inputs, Request, Subject
 if TYPE_CHECKING:
     from torch import nn
 
-_REGISTERED = re.compile(r"@register_model\((?:name=\"(\w+)\")?\)\s*(?:@\w+.*(?:\n\s.*)*\n\))?\s*(?:@[^\n]*\n)*def (\w+)")
+_REGISTERED = re.compile(
+    r"@register_model\((?:name=\"(\w+)\")?\)\s*(?:@\w+.*(?:\n\s.*)*\n\))?\s*(?:@[^\n]*\n)*def (\w+)"
+)
 _CLIP_FRAMES = 16
 
 #: Detectors resize images themselves, to 800 on the shorter side unless stated here.
@@ -89,8 +91,8 @@ def _without_download() -> Iterator[None]:
     from torchvision.models import WeightsEnum
 
     with (
-        mock.patch.object(WeightsEnum, "get_state_dict", lambda *_args, **_kwargs: {}),
-        mock.patch.object(nn.Module, "load_state_dict", lambda *_args, **_kwargs: None),
+        mock.patch.object(WeightsEnum, "get_state_dict", return_value={}),
+        mock.patch.object(nn.Module, "load_state_dict", return_value=None),
     ):
         yield
 

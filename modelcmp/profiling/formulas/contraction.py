@@ -180,16 +180,27 @@ def grouped_mm(a: Shape, b: Shape, *_: Any, out: Out, **__: Any) -> int:
     return prod(out[0]) * a[-1] if len(b) == 3 else prod(a) * b[-1]
 
 
-@formula("quantized.linear", "quantized.linear_relu", "quantized.linear_dynamic", "quantized.linear_relu_dynamic",
-         "quantized.linear_dynamic_fp16")
+@formula(
+    "quantized.linear",
+    "quantized.linear_relu",
+    "quantized.linear_dynamic",
+    "quantized.linear_relu_dynamic",
+    "quantized.linear_dynamic_fp16",
+)
 def packed_linear(x: Shape, w: Any, *_: Any, out: Out, **__: Any) -> Cost:
     """Linear over packed (quantised) weights; the tracer unpacks their shape."""
     elements = prod(out[0])
     return Cost(elements * x[-1], elements, activations=elements, width=max(x[-1], out[0][-1]))
 
 
-@formula("quantized.conv1d", "quantized.conv1d_relu", "quantized.conv2d", "quantized.conv2d_relu",
-         "quantized.conv3d", "quantized.conv3d_relu")
+@formula(
+    "quantized.conv1d",
+    "quantized.conv1d_relu",
+    "quantized.conv2d",
+    "quantized.conv2d_relu",
+    "quantized.conv3d",
+    "quantized.conv3d_relu",
+)
 def packed_conv(x: Shape, w: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Convolution over packed (quantised) weights; the tracer unpacks their shape."""
     return _conv(x, w, (w[0],), out[0], transposed=False)

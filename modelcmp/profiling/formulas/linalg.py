@@ -25,8 +25,14 @@ def cholesky(a: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     return _cubic(1 / 3, a)
 
 
-@formula("aten.linalg_lu_factor_ex", "aten._linalg_det", "aten._linalg_slogdet", "aten.linalg_lu", kind="reduction",
-         outputs=1)
+@formula(
+    "aten.linalg_lu_factor_ex",
+    "aten._linalg_det",
+    "aten._linalg_slogdet",
+    "aten.linalg_lu",
+    kind="reduction",
+    outputs=1,
+)
 def lu(a: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """2n^3/3."""
     return _cubic(2 / 3, a)

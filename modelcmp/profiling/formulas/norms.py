@@ -22,8 +22,14 @@ def _batch_norm(x: Shape, weight: Shape | None, training: bool) -> Cost:
     return _norm(x, bool(weight), each, x[1])
 
 
-@formula("aten.batch_norm", "aten.native_batch_norm", "aten.cudnn_batch_norm", "aten._native_batch_norm_legit",
-         kind="norm", outputs=1)
+@formula(
+    "aten.batch_norm",
+    "aten.native_batch_norm",
+    "aten.cudnn_batch_norm",
+    "aten._native_batch_norm_legit",
+    kind="norm",
+    outputs=1,
+)
 def batch_norm(
     x: Shape, weight: Shape | None, bias: Shape | None, mean: Any = None, var: Any = None, training: bool = False,
     *_: Any, out: Out, **__: Any,

@@ -25,8 +25,14 @@ def pool1d(x: Shape, kernel: Any, *_: Any, out: Out, **__: Any) -> Cost:
     return _pool(x, kernel, 1, out[0])
 
 
-@formula("aten.max_pool2d", "aten.max_pool2d_with_indices", "aten.avg_pool2d", "aten.mkldnn_max_pool2d",
-         kind="pool", outputs=1)
+@formula(
+    "aten.max_pool2d",
+    "aten.max_pool2d_with_indices",
+    "aten.avg_pool2d",
+    "aten.mkldnn_max_pool2d",
+    kind="pool",
+    outputs=1,
+)
 def pool2d(x: Shape, kernel: Any, *_: Any, out: Out, **__: Any) -> Cost:
     """One FLOP for each element of each window; the index output of max pooling is not counted.
 
@@ -42,9 +48,18 @@ def pool3d(x: Shape, kernel: Any, *_: Any, out: Out, **__: Any) -> Cost:
     return _pool(x, kernel, 3, out[0])
 
 
-@formula("aten.adaptive_avg_pool1d", "aten.adaptive_avg_pool3d", "aten._adaptive_avg_pool3d",
-         "aten.adaptive_max_pool1d", "aten.adaptive_max_pool2d", "aten.adaptive_max_pool3d",
-         "aten.fractional_max_pool2d", "aten.fractional_max_pool3d", kind="pool", outputs=1)
+@formula(
+    "aten.adaptive_avg_pool1d",
+    "aten.adaptive_avg_pool3d",
+    "aten._adaptive_avg_pool3d",
+    "aten.adaptive_max_pool1d",
+    "aten.adaptive_max_pool2d",
+    "aten.adaptive_max_pool3d",
+    "aten.fractional_max_pool2d",
+    "aten.fractional_max_pool3d",
+    kind="pool",
+    outputs=1,
+)
 def adaptive_pool(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """One FLOP an input element, or an output element where the output is larger."""
     return Cost(other=max(prod(x), prod(out[0])))
@@ -66,8 +81,14 @@ def _resample(each: int, fvcore_each: int, out: Out) -> Cost:
     return Cost(other=each * prod(out[0]), fvcore=fvcore_each * prod(out[0]))
 
 
-@formula("aten.upsample_nearest1d", "aten.upsample_nearest3d", "aten._upsample_nearest_exact1d",
-         "aten._upsample_nearest_exact2d", "aten._upsample_nearest_exact3d", kind="resample")
+@formula(
+    "aten.upsample_nearest1d",
+    "aten.upsample_nearest3d",
+    "aten._upsample_nearest_exact1d",
+    "aten._upsample_nearest_exact2d",
+    "aten._upsample_nearest_exact3d",
+    kind="resample",
+)
 def nearest(*_: Any, out: Out, **__: Any) -> Cost:
     """Nearest-neighbour interpolation: one FLOP an output element."""
     return _resample(1, 0, out)
@@ -103,8 +124,14 @@ def bicubic2d(*_: Any, out: Out, **__: Any) -> Cost:
     return _resample(31, 0, out)
 
 
-@formula("aten.grid_sampler", "aten.grid_sampler_2d", "aten.grid_sampler_3d", "aten.cudnn_grid_sampler",
-         "aten._grid_sampler_2d_cpu_fallback", kind="resample")
+@formula(
+    "aten.grid_sampler",
+    "aten.grid_sampler_2d",
+    "aten.grid_sampler_3d",
+    "aten.cudnn_grid_sampler",
+    "aten._grid_sampler_2d_cpu_fallback",
+    kind="resample",
+)
 def grid_sampler(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Sampling at a grid, counted as bilinear (trilinear in 3D)."""
     taps = 2 ** (len(x) - 2)

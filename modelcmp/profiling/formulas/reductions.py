@@ -10,8 +10,15 @@ from .base import Cost, Shape, formula
 Out = tuple[Shape, ...]
 
 
-@formula("aten.softmax", "aten._softmax", "aten._safe_softmax", "aten.log_softmax", "aten._log_softmax",
-         "aten._masked_softmax", kind="reduction")
+@formula(
+    "aten.softmax",
+    "aten._softmax",
+    "aten._safe_softmax",
+    "aten.log_softmax",
+    "aten._log_softmax",
+    "aten._masked_softmax",
+    kind="reduction",
+)
 def softmax(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Max, subtract, exp, sum, divide: 5 an element.
 
@@ -21,11 +28,37 @@ def softmax(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     return Cost(other=5 * prod(x))
 
 
-@formula("aten.sum", "aten.mean", "aten.prod", "aten.amax", "aten.amin", "aten.max", "aten.min", "aten.aminmax",
-         "aten.argmax", "aten.argmin", "aten.any", "aten.all", "aten.logsumexp", "aten.nansum", "aten.median",
-         "aten.nanmedian", "aten.count_nonzero", "aten.cumsum", "aten.cumprod", "aten.cummax", "aten.cummin",
-         "aten.logcumsumexp", "aten._cummax_helper", "aten._cummin_helper", "aten._logcumsumexp",
-         "aten.trace", "aten.equal", "aten.segment_reduce", kind="reduction")
+@formula(
+    "aten.sum",
+    "aten.mean",
+    "aten.prod",
+    "aten.amax",
+    "aten.amin",
+    "aten.max",
+    "aten.min",
+    "aten.aminmax",
+    "aten.argmax",
+    "aten.argmin",
+    "aten.any",
+    "aten.all",
+    "aten.logsumexp",
+    "aten.nansum",
+    "aten.median",
+    "aten.nanmedian",
+    "aten.count_nonzero",
+    "aten.cumsum",
+    "aten.cumprod",
+    "aten.cummax",
+    "aten.cummin",
+    "aten.logcumsumexp",
+    "aten._cummax_helper",
+    "aten._cummin_helper",
+    "aten._logcumsumexp",
+    "aten.trace",
+    "aten.equal",
+    "aten.segment_reduce",
+    kind="reduction",
+)
 def reduce(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """One FLOP an input element (an output element for the two-tensor forms of max and min).
 
@@ -53,7 +86,9 @@ def regression_loss(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     return Cost(other=3 * prod(x))
 
 
-@formula("aten.binary_cross_entropy", "aten.binary_cross_entropy_with_logits", "aten.soft_margin_loss", kind="reduction")
+@formula(
+    "aten.binary_cross_entropy", "aten.binary_cross_entropy_with_logits", "aten.soft_margin_loss", kind="reduction"
+)
 def binary_loss(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Two logarithms, two products, two sums: 6 an element."""
     return Cost(other=6 * prod(x))
@@ -95,7 +130,9 @@ def fft(x: Shape, dims: Any, *_: Any, out: Out, **__: Any) -> Cost:
     return Cost(other=round(prod(whole) // n * 5 * n * log2(n) / halves) if n > 1 else 0)
 
 
-@formula("aten.dropout", "aten.feature_dropout", "aten.alpha_dropout", "aten.native_dropout", kind="pointwise", outputs=1)
+@formula(
+    "aten.dropout", "aten.feature_dropout", "aten.alpha_dropout", "aten.native_dropout", kind="pointwise", outputs=1
+)
 def dropout(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """In training: mask and scale, 2 an element; in eval it is the identity and not an op at all."""
     return Cost(other=2 * prod(x))
@@ -109,8 +146,10 @@ def glu(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
 
 @formula("aten.prelu", "aten._prelu_kernel", "aten.rrelu", "aten.rrelu_with_noise", "aten.log_sigmoid",
          "aten.polygamma", "aten.log_sigmoid_forward", "aten.bernoulli", "aten.square", "aten.floor_divide",
-         "aten.cross", "aten.linalg_cross", "aten.complex", "aten.polar", "aten.relu6", "aten.hardswish", "aten.hardtanh",
-         "aten.hardsigmoid", "aten.silu", "aten.mish", "aten.elu", "aten.selu", "aten.celu", "aten.gelu", "aten.softplus",
+         "aten.cross", "aten.linalg_cross", "aten.complex", "aten.polar", "aten.relu6", "aten.hardswish",
+         "aten.hardtanh",
+         "aten.hardsigmoid", "aten.silu", "aten.mish", "aten.elu", "aten.selu", "aten.celu", "aten.gelu",
+         "aten.softplus",
          "aten.leaky_relu", "aten.addcmul", "aten.addcdiv", "aten._conj_physical", "aten.lerp", "aten.where",
          "aten.bitwise_not", "aten.logical_not", "aten.isin", "aten.masked_fill", "aten.threshold",
          kind="pointwise", outputs=1)  # fmt: skip
