@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 #: Importing torch makes a million objects that stay: looking for garbage among them every 700
@@ -46,17 +47,13 @@ def _dispatch(arguments: list[str], debug: bool) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except usage_error as error:
-        return _say(_with_hint(error), 2)
+        return _say(_with_hint(error), 2, debug)
     except ModelcmpError as error:
-        if debug:
-            raise
-        return _say(str(error), error.exit_code)
+        return _say(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as error:
-        if debug:
-            raise
-        return _say(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+        return _say(f"internal error: {type(error).__name__}: {error} (--debug shows the traceback)", 1, debug)
 
 
 def _with_hint(error: Exception) -> str:
@@ -66,7 +63,9 @@ def _with_hint(error: Exception) -> str:
     return f"{message} (see `{context.command_path} --help`)" if context is not None else message
 
 
-def _say(message: str, code: int) -> int:
-    """One line on stderr."""
+def _say(message: str, code: int, debug: bool) -> int:
+    """One line on stderr, after the traceback of the error in hand if that is wanted."""
+    if debug:
+        traceback.print_exc()
     print("error: " + " ".join(message.split()), file=sys.stderr)
     return code

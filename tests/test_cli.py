@@ -342,7 +342,27 @@ def test_launcher_in_the_checkout(tmp_path):
 def test_debug_shows_the_traceback():
     done = program("resnet81", "--debug")
     assert "Traceback" in done.stderr
-    assert done.returncode == 1
+    assert "did you mean 'resnet18'" in done.stderr.splitlines()[-1]
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("compare-models resnet1", "resnet18"),
+        ("compare-models lay", "layers"),
+        ("compare-models layers timm:vit_tiny_p", "timm:vit_tiny_patch16_224"),
+        ("compare-models resnet18 --sort-by peak_m", "peak_memory"),
+    ],
+)
+def test_shell_completion(words, expected):
+    env = {
+        **os.environ,
+        "_COMPARE_MODELS_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    assert expected in program(env=env).stdout.split()
 
 
 def test_interrupt_exits_130_without_traceback():

@@ -84,7 +84,7 @@ def _profiled(
 
         request = make_request(batch_size, input_size, dtype, kwargs)
         check_options(mode, convention, dtype)
-        return profile_all(models, request, mode, convention, progress=progress)
+        return profile_all(models, request, mode, convention, keep_ops=False, progress=progress)
 
 
 def _render(

@@ -49,6 +49,7 @@ def layers(
       compare-models layers swin_t --ops --format csv --output swin_t.csv
     """
     from modelcmp.errors import UsageError
+    from modelcmp.reports.export import uncounted_lines
     from modelcmp.sources import identify
 
     style = opt.choose_format(format, output)
@@ -66,10 +67,8 @@ def layers(
     if by is not None or top is not None:
         rows.sort(key=lambda row: row.get(figure) or 0, reverse=True)
     _render(profile, rows[:top], style, figure, ops, output, len(rows))
-    if profile.uncounted:
-        screen.warn(
-            f"{model}: at least; no formula for " + ", ".join(f"{op} (x{n})" for op, n in profile.uncounted.items())
-        )
+    for line in uncounted_lines([profile]):
+        screen.warn(line)
     for remark in profile.notes if style == "table" else ():
         screen.note(f"{model}: {remark}")
     return 1 if strict and profile.uncounted else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..comparison import Comparison
@@ -98,9 +99,13 @@ def profile_all(
     convention: str,
     *,
     sort_by: str | None = None,
+    keep_ops: bool = True,
     progress: Callable[[str, int], None] = lambda _name, _done: None,
 ) -> Comparison:
-    """Profile each model; ``progress`` is told the name and how many are done."""
+    """Profile each model; ``progress`` is told the name and how many are done.
+
+    Without ``keep_ops`` only the metrics are kept: a thousand models then fit into little memory.
+    """
     if sort_by:
         find(sort_by)
     for model in models:
@@ -112,7 +117,8 @@ def profile_all(
         name = model if isinstance(model, str) else type(model[0] if isinstance(model, tuple) else model).__name__
         progress(name, i)
         try:
-            done.append(_profile_any(model, request, mode, convention))
+            made = _profile_any(model, request, mode, convention)
+            done.append(made if keep_ops else replace(made, trace=None))
         except UsageError:
             raise
         except ModelcmpError as error:
@@ -129,8 +135,6 @@ def _profile_any(model: Any, request: Request, mode: str, convention: str) -> Mo
 
 def profile_spec(spec: str, request: Request, mode: str, convention: str) -> ModelProfile:
     """Profile a spec; its own name is kept as it was typed."""
-    from dataclasses import replace
-
     from .profile import profile_subject
 
     _, _, notes = identify(spec)
