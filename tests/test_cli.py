@@ -61,8 +61,7 @@ def test_tables_fit_and_keep_the_names(cli, width, options):
     squeezed = "".join(out.split())
     assert "resnet18" in squeezed
     assert "…" not in out
-    for key in ("traffic_bytes", "ai"):
-        assert METRICS[key].short in out or options[:1] == ("--columns",)
+    assert METRICS["ai"].short in out
 
 
 def test_long_names_are_folded_not_cut(cli):
@@ -86,14 +85,22 @@ def test_chosen_columns_in_their_order(cli):
 
 def test_input_sizes_are_shown_where_they_differ(cli):
     _, out, _ = cli("resnet18", "inception_v3")
-    assert "299x299" in out
-    assert "224x224" in out
+    assert {"Input", "299", "224"} <= set(out.split())
     assert "Input" not in cli(*PAIR)[1]
 
 
+@pytest.mark.parametrize("options", [(), ("--sort-by", "depth"), ("--sort-by", "peak_memory")])
+def test_the_default_view_is_one_table(cli, options):
+    """Narrow terminals lose a column, not the overview."""
+    names = ("timm:vit_large_patch14_clip_quickgelu_224", "resnet18", "inception_v3")
+    _, out, _ = cli(*names, *options)
+    assert sum("Model" in line for line in out.splitlines()) == 1
+    assert {"Params", "MACs", "AI", "Class"} <= set(out.split())
+
+
 def test_a_bare_name_prefers_torchvision_and_says_so(cli):
-    _, _, err = cli("resnet18")
-    assert "timm:resnet18" in err
+    _, _, err = cli("resnet18", "alexnet", "vgg11")
+    assert one_line(err) == "resnet18, vgg11: also in timm, as timm:NAME"
 
 
 # -- files and formats --------------------------------------------------------------------------

@@ -102,13 +102,14 @@ def _render(
 
     shown = chosen or [METRICS[key] for key in COMPACT]
     if by is not None and not chosen and by not in shown:
-        shown[shown.index(METRICS["flops"])] = by  # in its place: MACs say much the same
+        shown.insert(-1, by)
+    spare = [] if chosen else [METRICS[key] for key in ("flops", "traffic_bytes") if by is not METRICS[key]]
     if style == "table":
         width = screen.stdout().width if output is None else 120
         found = (
             tables.full_tables(result, width)
             if full and not chosen
-            else tables.comparison_table(result, shown, by, width)
+            else tables.comparison_table(result, shown, by, width, spare)
         )
         lines = export.settings_lines(result.profiles)[:1]
         screen.show([*found, *lines], output)
@@ -133,9 +134,10 @@ def _remarks(result: Comparison, style: str) -> None:
         screen.warn(line)
     screen.report_failures(result.failures)
     if style == "table":
-        for profile in result:
-            for remark in profile.notes:
-                screen.note(f"{profile.name}: {remark}")
+        remarks = dict.fromkeys(remark for profile in result for remark in profile.notes)
+        for remark in remarks:
+            names = ", ".join(dict.fromkeys(p.name for p in result if remark in p.notes))
+            screen.note(f"{names}: {remark}")
 
 
 def _metric_names(incomplete: str) -> list[str]:

@@ -55,16 +55,24 @@ def metric_columns(profiles: Sequence[ModelProfile], entries: Sequence[Metric]) 
 
 
 def comparison_table(
-    comparison: Comparison, columns: Sequence[Metric], sort_by: Metric | None, width: int
+    comparison: Comparison, columns: Sequence[Metric], sort_by: Metric | None, width: int, spare: Sequence[Metric] = ()
 ) -> list[Table]:
-    """The compact table: one row a model; split where it would not fit the width."""
+    """The compact table: one row a model.
+
+    Where it would not fit the width, ``spare`` metrics are left out one by one; then it is split.
+    """
     profiles = comparison.profiles
     prizes = medals(profiles, sort_by.key) if sort_by else {}
-    made = [*_input_column(profiles), *metric_columns(profiles, columns)]
     failed = [f.name for f in comparison.failures]
     marks = [prizes.get(i, "") for i in range(len(profiles))] if prizes else None
     names = [p.name for p in profiles]
-    return split_tables(names, made, width, name_width=NAME_WIDTH - 3, failed=failed, marks=marks)
+    for left_out in range(len(spare) + 1):
+        shown = [m for m in columns if m not in spare[:left_out]]
+        made = [*_input_column(profiles), *metric_columns(profiles, shown)]
+        found = split_tables(names, made, width, name_width=NAME_WIDTH - 3, failed=failed, marks=marks)
+        if len(found) == 1:
+            return found
+    return found
 
 
 def _input_column(profiles: Sequence[ModelProfile]) -> list[Column]:
@@ -76,8 +84,9 @@ def _input_column(profiles: Sequence[ModelProfile]) -> list[Column]:
 
 
 def _short_size(shape: tuple[int, ...]) -> str:
-    """Channels are left out of an image's size."""
-    return shape_text(shape[1:]) if len(shape) > 2 else shape_text(shape)
+    """As in ``--input-size``: channels are left out of an image's size, a square is one number."""
+    size = shape[1:] if len(shape) > 2 else shape
+    return str(size[0]) if len(size) == 2 and size[0] == size[1] else shape_text(size)
 
 
 def full_tables(comparison: Comparison, width: int) -> list[Table]:

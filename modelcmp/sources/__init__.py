@@ -39,7 +39,7 @@ def identify(spec: str) -> tuple[Source | None, str, tuple[str, ...]]:
         raise UnknownName(
             "model", spec, suggest(spec, known, "see `compare-models list`, or give path/to/net.py:factory")
         )
-    others = [f"also in {o.name}: write {o.name}:{spec} for that one" for o in owners[1:]]
+    others = [f"also in {o.name}, as {o.name}:NAME" for o in owners[1:]]
     return owners[0], spec, tuple(others)
 
 
