@@ -37,13 +37,13 @@ def sdpa(
     q: Shape, k: Shape, v: Shape, attn_mask: Shape | None = None, dropout_p: float = 0.0,
     is_causal: bool = False, *, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
-    """The public op, before a backend is chosen."""
+    """Attention over the query's heads: QKᵀ and AV, then scale and softmax, 6 FLOPs a score (7 with a mask)."""
     return attention_cost(q, k, v, attn_mask is not None, is_causal, dropout_p)
 
 
 @formula("aten._scaled_dot_product_flash_attention", "aten._scaled_dot_product_fused_attention_overrideable", outputs=1)
 def flash(q: Shape, k: Shape, v: Shape, *args: Any, out: Out, is_causal: bool = False, **__: Any) -> Cost:
-    """Flash attention; the causal flag follows the dropout probability."""
+    """Attention over the query's heads: QKᵀ and AV, then scale and softmax, 6 FLOPs a score (7 with a mask)."""
     causal = next((a for a in args if isinstance(a, bool)), is_causal)
     return attention_cost(q, k, v, False, causal, args[0] if args and isinstance(args[0], float) else 0.0)
 
@@ -53,7 +53,7 @@ def flash_cpu(
     q: Shape, k: Shape, v: Shape, dropout_p: float = 0.0, is_causal: bool = False, *,
     attn_mask: Shape | None = None, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
-    """Flash attention on CPU."""
+    """Attention over the query's heads: QKᵀ and AV, then scale and softmax, 6 FLOPs a score (7 with a mask)."""
     return attention_cost(q, k, v, attn_mask is not None, is_causal, dropout_p)
 
 
@@ -62,7 +62,7 @@ def efficient(
     q: Shape, k: Shape, v: Shape, bias: Shape | None, compute_lse: bool, dropout_p: float = 0.0,
     is_causal: bool = False, *_: Any, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
-    """Memory-efficient and cuDNN attention."""
+    """Attention over the query's heads: QKᵀ and AV, then scale and softmax, 6 FLOPs a score (7 with a mask)."""
     return attention_cost(q, k, v, bias is not None, is_causal, dropout_p)
 
 
@@ -93,7 +93,7 @@ def encoder_layer(
     norm_first: bool, eps: float, n1w: Shape, n1b: Shape, n2w: Shape, n2b: Shape, w1: Shape, b1: Shape,
     w2: Shape, b2: Shape, mask: Shape | None = None, *_: Any, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
-    """The fused nn.TransformerEncoderLayer: attention, two norms (5 a element), two residual adds, MLP."""
+    """The fused nn.TransformerEncoderLayer: attention, two norms (5 an element), two residual adds, MLP."""
     batch, seq, _e = x
     attn = native_mha(x, x, x, embed, heads, qkv_w, qkv_b, proj_w, proj_b, mask, out=out)
     assert isinstance(attn, Cost)

@@ -27,7 +27,7 @@ def _conv(x: Shape, w: Shape, bias: Shape | None, out: Shape, transposed: bool) 
 
 @formula("aten.conv1d", "aten.conv2d", "aten.conv3d")
 def conv(x: Shape, w: Shape, bias: Shape | None = None, *_: Any, out: Out, **__: Any) -> Cost:
-    """Convolution, x (B, C_in, ...), w (C_out, C_in/groups, ...).
+    """Convolution, x (B, C_in, ...), w (C_out, C_in/groups, ...): each output position meets each weight once.
 
     >>> conv((1, 3, 224, 224), (64, 3, 7, 7), out=((1, 64, 112, 112),)).macs
     118013952
@@ -37,7 +37,7 @@ def conv(x: Shape, w: Shape, bias: Shape | None = None, *_: Any, out: Out, **__:
 
 @formula("aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d")
 def conv_transpose(x: Shape, w: Shape, bias: Shape | None = None, *_: Any, out: Out, **__: Any) -> Cost:
-    """Transposed convolution, counted by input positions, w (C_in, C_out/groups, ...).
+    """Transposed convolution, w (C_in, C_out/groups, ...): each input position meets each weight once.
 
     >>> conv_transpose((1, 8, 4, 4), (8, 2, 3, 3), out=((1, 2, 9, 9),)).macs
     2304
@@ -50,7 +50,7 @@ def convolution(
     x: Shape, w: Shape, bias: Shape | None, stride: Any, padding: Any, dilation: Any, transposed: bool,
     *_: Any, out: Out, **__: Any,
 ) -> Cost:  # fmt: skip
-    """The general convolution that the others lower to."""
+    """Convolution of either direction, as the others lower to it."""
     return _conv(x, w, bias, out[0], transposed)
 
 
@@ -66,7 +66,7 @@ def _is_shape(value: Any, channels: int) -> bool:
 
 @formula("aten.linear", "aten._linear")
 def linear(x: Shape, w: Shape, bias: Shape | None = None, *, out: Out) -> Cost:
-    """x (..., K) times w (N, K) transposed.
+    """x (..., K) times w (N, K) transposed: K MACs, and 1 FLOP for a bias, an output element.
 
     >>> linear((8, 512), (1000, 512), (1000,), out=((8, 1000),))[:2]
     (4096000, 8000)
@@ -77,7 +77,7 @@ def linear(x: Shape, w: Shape, bias: Shape | None = None, *, out: Out) -> Cost:
 
 @formula("aten.mm", "aten._int_mm", "aten._sparse_mm", "aten.hspmm", "aten._scaled_mm")
 def mm(a: Shape, b: Shape, *_: Any, out: Out, **__: Any) -> int:
-    """Matrix product, (M, K) x (K, N); a sparse operand is counted dense.
+    """Matrix product, (M, K) x (K, N): MKN MACs; a sparse operand is counted dense.
 
     >>> mm((2, 3), (3, 4), out=((2, 4),))
     24
@@ -94,7 +94,7 @@ def addmm(bias: Shape, a: Shape, b: Shape, *_: Any, out: Out, **__: Any) -> Cost
 
 @formula("aten.bmm")
 def bmm(a: Shape, b: Shape, *, out: Out) -> int:
-    """Batched matrix product, (B, M, K) x (B, K, N).
+    """Batched matrix product, (B, M, K) x (B, K, N): BMKN MACs.
 
     >>> bmm((8, 2, 3), (8, 3, 4), out=((8, 2, 4),))
     192
