@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
+import signal
 import sys
 import traceback
 from typing import NoReturn
+
+from . import screen
 
 #: Importing torch makes a million objects that stay: looking for garbage among them every 700
 #: allocations costs half a second of the start.
@@ -16,18 +20,30 @@ _GC_THRESHOLDS = (100_000, 50, 100)
 def run() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failure, 2 usage, 130 interrupted."""
     gc.set_threshold(*_GC_THRESHOLDS)
+    signal.signal(signal.SIGINT, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no medals still gets its table
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     try:
         code = _dispatch(arguments, debug)
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # the reader of our output has gone: nothing to say to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    if screen.interrupted.is_set():
+        print("\ninterrupted", file=sys.stderr)
+        code = 130
     sys.exit(code)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Remember the interrupt: code that is being imported may swallow the exception."""
+    screen.interrupted.set()
+    raise KeyboardInterrupt
 
 
 def _dispatch(arguments: list[str], debug: bool) -> int:
@@ -47,11 +63,14 @@ def _dispatch(arguments: list[str], debug: bool) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except usage_error as error:
-        return _say(_with_hint(error), 2, debug)
+        hint = _with_hint(error)
+        return _say(hint, 2, debug) if hint else 2  # an empty one has shown the help already
     except ModelcmpError as error:
         return _say(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, BrokenPipeError):
         raise
+    except OSError as error:
+        return _say(f"cannot write the result: {error.strerror or error}", 1, debug)
     except Exception as error:
         return _say(f"internal error: {type(error).__name__}: {error} (--debug shows the traceback)", 1, debug)
 
@@ -60,6 +79,8 @@ def _with_hint(error: Exception) -> str:
     """A usage error in one line, with the command whose help tells more."""
     message = getattr(error, "format_message", lambda: str(error))()
     context = getattr(error, "ctx", None)
+    if not message.strip():
+        return ""
     return f"{message} (see `{context.command_path} --help`)" if context is not None else message
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,11 @@ def complete_model(incomplete: str) -> list[str]:
     return [n for n in dict.fromkeys(names) if n.startswith(incomplete)]
 
 
+def _one_of(*choices: str) -> Callable[[str], list[str]]:
+    """Completion of an option with few values."""
+    return lambda incomplete: [c for c in choices if c.startswith(incomplete)]
+
+
 _MODEL_HELP = "resnet18, timm:vit_base_patch16_224, path/to/net.py:factory or package.module:factory."
 
 Models = Annotated[
@@ -43,13 +49,32 @@ InputSize = Annotated[
         show_default="the model's own",
     ),
 ]
-DType = Annotated[str, typer.Option("--dtype", metavar="TYPE", help="fp32, fp16, bf16 or fp64.")]
+DType = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        autocompletion=_one_of("fp32", "fp16", "bf16", "fp64"),
+        help="fp32, fp16, bf16 or fp64.",
+    ),
+]
 Mode = Annotated[
-    str, typer.Option("--mode", metavar="MODE", help="eval or train (train: also what backward keeps, in peak memory).")
+    str,
+    typer.Option(
+        "--mode",
+        metavar="MODE",
+        autocompletion=_one_of("eval", "train"),
+        help="eval or train (train: also what backward keeps, in peak memory).",
+    ),
 ]
 Convention = Annotated[
     str,
-    typer.Option("--convention", metavar="NAME", help="What FLOPs are: total, contraction (2·MACs) or fvcore."),
+    typer.Option(
+        "--convention",
+        metavar="NAME",
+        autocompletion=_one_of("total", "contraction", "fvcore"),
+        help="What FLOPs are: total, contraction (2·MACs) or fvcore.",
+    ),
 ]
 Kwargs = Annotated[
     str | None, typer.Option("--kwargs", metavar="JSON", help="Keywords for the model's factory: '{\"depth\": 18}'.")
@@ -61,6 +86,7 @@ Format = Annotated[
         "--format",
         "-f",
         metavar="FORMAT",
+        autocompletion=_one_of(*FORMATS),
         help="table, csv, json or markdown.",
         show_default="table, or by the suffix of --output",
     ),

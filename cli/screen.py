@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
-
-from modelcmp.files import write_whole
-
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from modelcmp.records import ModelFailure
 
 Progress = Callable[[str, int], None]
 
+#: Set by Ctrl-C.
+interrupted = threading.Event()
+
 
 def stdout() -> Console:
     """The console for results: no markup, so that names print as they are."""
+    from rich.console import Console
+
     return Console(markup=False, highlight=False, emoji=False)
 
 
@@ -31,6 +35,8 @@ def show(renderables: Iterable[RenderableType], output: Path | None) -> None:
         for item in renderables:
             console.print(item)
         return
+    from rich.console import Console
+
     console = Console(file=io.StringIO(), width=120, markup=False, highlight=False, emoji=False, no_color=True)
     for item in renderables:
         console.print(item)
@@ -39,6 +45,8 @@ def show(renderables: Iterable[RenderableType], output: Path | None) -> None:
 
 def write_text(text: str, output: Path | None) -> None:
     """Write machine-readable text to stdout or a file."""
+    from modelcmp.files import write_whole
+
     if output is None:
         sys.stdout.write(text)
         return
@@ -48,6 +56,8 @@ def write_text(text: str, output: Path | None) -> None:
 
 def note(message: str) -> None:
     """A remark beside the result."""
+    from rich.console import Console
+
     Console(stderr=True, markup=False, highlight=False, emoji=False, style="dim").print(message, soft_wrap=True)
 
 
@@ -66,8 +76,9 @@ def report_failures(failures: Iterable[ModelFailure]) -> None:
 def progress(total: int) -> Iterator[Progress]:
     """A bar on stderr while models are profiled; nothing when stderr is not a terminal."""
     if not sys.stderr.isatty():
-        yield lambda _name, _done: None
+        yield lambda _name, _done: _stop_if_interrupted()
         return
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
@@ -75,4 +86,14 @@ def progress(total: int) -> Iterator[Progress]:
                MofNCompleteColumn(), TimeElapsedColumn())  # fmt: skip
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("loading PyTorch", total=total)
-        yield lambda name, done: bar.update(task, description=name, completed=done)
+
+        def advance(name: str, done: int) -> None:
+            _stop_if_interrupted()
+            bar.update(task, description=name, completed=done)
+
+        yield advance
+
+
+def _stop_if_interrupted() -> None:
+    if interrupted.is_set():
+        raise KeyboardInterrupt

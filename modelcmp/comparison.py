@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .metrics import METRICS
 from .ranking import ranked
 from .records import LayerRecord, ModelFailure, ModelProfile, OpRecord
 from .tabular import frame, notebook_table, profile_row
@@ -29,7 +30,7 @@ class Comparison:
 
     def __getitem__(self, which: int | str) -> ModelProfile:
         """A profile by position or by name; raises IndexError or KeyError."""
-        if isinstance(which, int):
+        if not isinstance(which, str):
             return self.profiles[which]
         for profile in self.profiles:
             if profile.name == which:
@@ -52,7 +53,7 @@ class Comparison:
 
     def to_frame(self) -> pandas.DataFrame:
         """One row a model, indexed by name, every metric under its key."""
-        return frame(profile_row(p) for p in self.profiles).set_index("name", drop=True)
+        return frame((profile_row(p) for p in self.profiles), ("name", *METRICS)).set_index("name", drop=True)
 
     def _repr_html_(self) -> str:
         return notebook_table(self.profiles, self.failures)

@@ -11,6 +11,8 @@ from .errors import OutputError
 
 def check_writable(path: Path) -> None:
     """Refuse a destination that can't be written, before any work; raises OutputError."""
+    if path.exists() and not path.is_dir() and not path.is_file():
+        return  # a pipe or a device: written straight into
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a directory; name a file in it")
     if not path.parent.is_dir():
@@ -24,6 +26,10 @@ def write_whole(path: Path, text: str) -> None:
     check_writable(path)
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        path = path.resolve()  # a link stays a link: its target is replaced
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent, prefix=f".{path.name}.",
                                          delete=False) as file:  # fmt: skip
             temporary = Path(file.name)

@@ -48,15 +48,26 @@ def depth(ops: Iterable[OpRecord]) -> int:
 
 
 def minimal_traffic_bytes(trace: Trace) -> int:
-    """Weights, model inputs and outputs once each: the strict lower bound."""
+    """Weights, model inputs and outputs once each, as far as they are touched: the strict lower bound."""
     touched: dict[int, list[int]] = defaultdict(list)
     for op in trace.ops:
         for buffer, nbytes in op.weights:
             touched[buffer].append(nbytes)
     # A gather touches a few rows each call: never more than one full read of the tensor in all.
     weights = sum(max(sizes) for sizes in touched.values())
-    ends = {a.buffer: a.nbytes for a in (*trace.inputs, *trace.outputs)}
-    return weights + sum(ends.values())
+    read = _sizes(r for op in trace.ops for r in op.reads)
+    made = {w.buffer for op in trace.ops for w in op.writes}
+    inputs = {a[:2]: a.nbytes for a in trace.inputs}
+    outputs = {a.buffer: a.nbytes for a in trace.outputs if a.buffer in made}
+    return weights + sum(min(n, read[key]) for key, n in inputs.items()) + sum(outputs.values())
+
+
+def _sizes(accesses: Iterable[Access]) -> Counter[tuple[int, int]]:
+    """Bytes read or written of each content of each buffer."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for a in accesses:
+        sizes[a[:2]] += a.nbytes
+    return sizes
 
 
 def peak_activation_bytes(trace: Trace) -> int:

@@ -137,11 +137,12 @@ def _flat_value(value: Any) -> Any:
     return value
 
 
-def frame(rows: Iterable[Row]) -> pandas.DataFrame:
-    """Rows as a pandas frame."""
+def frame(rows: Iterable[Row], columns: Sequence[str] = ()) -> pandas.DataFrame:
+    """Rows as a pandas frame; with no rows an empty one of these columns."""
     import pandas
 
-    return pandas.DataFrame([flat(row) for row in rows])
+    found = [flat(row) for row in rows]
+    return pandas.DataFrame(found) if found else pandas.DataFrame(columns=list(columns))
 
 
 def notebook_table(profiles: Sequence[ModelProfile], failures: Sequence[ModelFailure]) -> str:

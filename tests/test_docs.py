@@ -52,7 +52,7 @@ def test_example_of_own_model_runs(tmp_path):
     (tmp_path / "net.py").write_text(re.search(r"```python\n(# net.py.*?)```", api, re.DOTALL)[1])
     command = re.search(r"\$ compare-models (net.py.*)", api)[1]
     done = subprocess.run(
-        [sys.executable, "-m", "modelcmp_cli", *shlex.split(command.replace("resnet18 ", "")), "--format", "json"],
+        [sys.executable, "-m", "modelcmp_cli", *shlex.split(command), "--format", "json"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

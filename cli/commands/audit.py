@@ -45,9 +45,12 @@ def audit(
       compare-models audit resnet18 swin_t --format markdown
       compare-models audit net.py:build --input-size 3x64x64 --format json
     """
+    from modelcmp.errors import UnknownName
     from modelcmp.sources import identify
 
     style = opt.choose_format(format, output)
+    if device not in (None, "cpu", "meta"):
+        raise UnknownName("device", str(device), "the other tools run on cpu or meta")
     for spec in models:
         identify(spec)
     with screen.progress(len(models)) as progress:

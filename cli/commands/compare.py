@@ -56,7 +56,7 @@ def compare(
     from modelcmp.sources import identify
 
     style = opt.choose_format(format, output)
-    chosen = [find(name) for name in columns.split(",") if name.strip()] if columns else None
+    chosen = _columns(columns) if columns is not None else None
     by = find(sort_by) if sort_by else None
     for spec in models:
         identify(spec)
@@ -67,6 +67,17 @@ def compare(
     _remarks(result, style)
     uncounted = any(p.uncounted for p in result)
     return 1 if result.failures or (strict and uncounted) else 0
+
+
+def _columns(text: str) -> list[Metric]:
+    """The chosen metrics, each once; raises UnknownName or BadInput."""
+    from modelcmp.errors import BadInput
+    from modelcmp.metrics import find
+
+    chosen = [find(name) for name in text.split(",") if name.strip()]
+    if not chosen:
+        raise BadInput("--columns names no metric: write --columns params,macs,ai")
+    return list(dict.fromkeys(chosen))
 
 
 def _profiled(

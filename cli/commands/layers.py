@@ -112,7 +112,7 @@ def _render(
     if style == "table":
         width = screen.stdout().width if output is None else 120
         shown = f"{len(rows)} of {count}" if len(rows) < count else str(count)
-        title = f"{profile.name}: {shown} {'operations' if ops else 'layers'}"
+        title = f"{profile.name}: {shown} {'operations' if ops else 'modules'}"
         found = layer_tables(rows, total, width, figure, ops, title)
         screen.show([*found, *export.settings_lines([profile])[:1]], output)
     elif style == "markdown":

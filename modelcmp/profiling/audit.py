@@ -32,7 +32,7 @@ __all__ = ["OURS", "AuditRow", "EngineTotal", "ModelAudit", "audit_module", "aud
 OURS = "modelcmp"
 
 #: Above either, a real forward would take minutes or gigabytes.
-LARGE_PARAMS, LARGE_MACS = 200_000_000, 100_000_000_000
+LARGE_PARAMS, LARGE_MACS = 1_000_000_000, 500_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,10 @@ def audit_subject(subject: Subject, request: Request, device: str | None = None)
     if device is None:
         device = "meta" if _is_large(profile) and not needs_data else "cpu"
     if device == "meta":
-        notes += ("the other tools ran without data on the meta device, where torch never takes its fast path",)
+        notes += (
+            "the other tools ran without data on the meta device, where torch never takes its fast path and "
+            "fvcore cannot trace convolutions: --device cpu runs them for real",
+        )
     with silence():
         model, inputs = _ready(subject, request, device)
         if needs_data:

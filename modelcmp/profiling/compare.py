@@ -41,6 +41,8 @@ def profile(
     1814073344
     """
     if not isinstance(model, str):
+        if (batch_size, input_size, dtype, kwargs) != (1, None, "fp32", None):
+            raise UsageError("a module is profiled as it is, on its inputs: change those instead of the options")
         return _profile_module(model, inputs, mode, convention)
     if inputs is not None:
         raise UsageError("inputs go with an nn.Module; a model named by a spec takes batch_size and input_size")
@@ -49,8 +51,12 @@ def profile(
 
 
 def _profile_module(model: nn.Module, inputs: Any, mode: str, convention: str) -> ModelProfile:
+    from torch import nn
+
     from .profile import profile_module
 
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"cannot profile a {type(model).__name__}: give a spec (text) or an nn.Module")
     if inputs is None:
         raise UsageError("a module needs inputs: profile(module, torch.empty(1, 3, 224, 224))")
     return profile_module(model, as_inputs(inputs), mode, convention)
@@ -77,6 +83,8 @@ def compare(
     >>> [p.name for p in modelcmp.compare(["resnet18", "mobilenet_v2"], sort_by="params")]
     ['mobilenet_v2', 'resnet18']
     """
+    if isinstance(models, str):
+        raise UsageError(f"compare takes several models: compare([{models!r}])")
     request = make_request(batch_size, input_size, dtype, kwargs)
     result = profile_all(list(models), request, mode, convention, sort_by=sort_by)
     return result.sorted(sort_by, reverse) if sort_by else result
@@ -84,12 +92,13 @@ def compare(
 
 def make_request(batch_size: int, input_size: Size, dtype: str, kwargs: dict[str, Any] | None) -> Request:
     """Check how models are to be fed; raises UsageError."""
-    if batch_size < 1:
-        raise UsageError(f"batch size {batch_size} is not possible: use 1 or more")
-    if isinstance(input_size, int):
-        input_size = (input_size,)
-    size = parse_size(input_size) if isinstance(input_size, str) else input_size
-    return Request(batch_size, size, dtype, kwargs or {})
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise UsageError(f"batch size {batch_size!r} is not possible: use a whole number from 1 up")
+    if input_size is None:
+        return Request(batch_size, None, dtype, kwargs or {})
+    if isinstance(input_size, list | tuple):
+        input_size = "x".join(map(str, input_size))
+    return Request(batch_size, parse_size(str(input_size)), dtype, kwargs or {})
 
 
 def profile_all(
@@ -104,6 +113,7 @@ def profile_all(
 ) -> Comparison:
     """Profile each model; ``progress`` is told the name and how many are done.
 
+    Unknown names are refused first; later failures are listed, and raised only when nothing is left.
     Without ``keep_ops`` only the metrics are kept: a thousand models then fit into little memory.
     """
     if sort_by:
@@ -113,16 +123,18 @@ def profile_all(
             identify(model)
     done: list[ModelProfile] = []
     failed: list[ModelFailure] = []
+    refused: UsageError | None = None
     for i, model in enumerate(models):
         name = model if isinstance(model, str) else type(model[0] if isinstance(model, tuple) else model).__name__
         progress(name, i)
         try:
             made = _profile_any(model, request, mode, convention)
             done.append(made if keep_ops else replace(made, trace=None))
-        except UsageError:
-            raise
         except ModelcmpError as error:
             failed.append(ModelFailure(name, type(error).__name__, str(error)))
+            refused = refused or (error if isinstance(error, UsageError) else None)
+    if refused is not None and not done:
+        raise refused
     return Comparison(tuple(done), tuple(failed))
 
 

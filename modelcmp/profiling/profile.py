@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.rnn import PackedSequence
 
 from .. import metrics
 from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData, UnknownName
@@ -24,6 +23,7 @@ from ..reductions import distinct_outputs, uncounted
 from ..registry import suggest
 from ..sources import Inputs, Request, Subject
 from ..sources.construct import build_with_weights, build_without_weights, use_own_statistics
+from ..sources.feeding import fitted, tensors_of
 from ..sources.images import short_name, torch_dtype
 from ..units import shape as shape_text
 from .entries import footprint
@@ -66,8 +66,8 @@ def _trace_subject(subject: Subject, request: Request, train: bool) -> tuple[Tra
         try:
             trace = trace_module(model, inputs, train=train, name=subject.name)
         except ForwardError as error:
-            if subject.resized is None:  # the user's own code: it may do what meta tensors cannot
-                raise NeedsData("forward fails without real values") from error
+            if subject.resized is None and _curable(error):
+                raise NeedsData("forward needs real values") from error
             model = _typed(_built_for_size(subject, request, error), request.dtype)
             trace = trace_module(model, inputs, train=train, name=subject.name)
     except NeedsData as reason:
@@ -84,24 +84,27 @@ def profile_module(
     Nothing is computed unless forward needs real values; then it runs once on the given inputs.
     """
     check_options(mode, convention, "fp32")
-    name = name or type(model).__name__
     model = getattr(model, "_orig_mod", model)
+    name = name or type(model).__name__
     notes: tuple[str, ...] = ()
     if any(is_lazy(t) for t in (*model.parameters(), *model.buffers())):
         model = _materialised(model, inputs)
     try:
         with preserved(walk(model)):
-            trace = trace_module(model, _to_device(inputs, "meta"), train=mode == "train", name=name)
+            trace = trace_module(model, fitted(inputs, "meta"), train=mode == "train", name=name)
     except (NeedsData, ForwardError) as reason:
-        if any(t.is_meta for t in _tensors((inputs.args, inputs.kwargs, *model.parameters()))):
+        if isinstance(reason, ForwardError) and not _curable(reason):
+            raise
+        if any(t.is_meta for t in tensors_of((inputs.args, inputs.kwargs, *model.parameters()))):
             if isinstance(reason, ForwardError):
                 raise
             raise ForwardError(f"{name}: {reason}; give a model and inputs with real tensors") from reason
         trace = trace_module(copy.deepcopy(model), inputs, train=mode == "train", real=True, name=name)
-        notes = (f"{reason}: run once on the given inputs",)
+        words = str(reason) if isinstance(reason, NeedsData) else "forward needs real values"
+        notes = (f"{words}: run once on the given inputs",)
     floating = [t.dtype for t in model.parameters() if t.is_floating_point()]
     dtype = short_name(floating[0] if floating else torch.float32)
-    first = _tensors((inputs.args, inputs.kwargs))
+    first = tensors_of((inputs.args, inputs.kwargs))
     return make_profile(
         trace, convention, name=name, source="module", inputs=inputs,
         batch_size=first[0].shape[0] if first and first[0].dim() else 1, dtype=dtype, mode=mode, notes=notes,
@@ -111,7 +114,7 @@ def profile_module(
 def make_profile(trace: Trace, convention: str, *, inputs: Inputs, **identity: Any) -> ModelProfile:
     """Evaluate every metric of a trace under one convention."""
     return ModelProfile(
-        input_shape=tuple(tuple(t.shape) for t in _tensors((inputs.args, inputs.kwargs))),
+        input_shape=tuple(tuple(t.shape) for t in tensors_of((inputs.args, inputs.kwargs))),
         convention=convention,
         values=metrics.evaluate(trace, convention),
         uncounted=uncounted(trace.ops),
@@ -133,15 +136,15 @@ def trace_module(model: nn.Module, inputs: Inputs, *, train: bool = False, real:
     saved: set[int] = set()
     modules = walk(model)
     with tracing(modules, train=train, real=real) as tracer:
-        given = [tracer.access(t) for t in _tensors((inputs.args, inputs.kwargs))]
+        given = [tracer.access(t) for t in tensors_of((inputs.args, inputs.kwargs))]
         try:
             with _quiet(), _saved_for_backward(tracer, saved, train):
                 result = model(*inputs.args, **inputs.kwargs)
         except NeedsData:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _forward_error(name, tracer, error) from error
-        outputs = [tracer.access(t) for t in _tensors(result)]
+        outputs = [tracer.access(t) for t in tensors_of(result)]
     return _trace(modules, tracer, tuple(given), distinct_outputs(outputs), frozenset(saved - tracer.weights), train)
 
 
@@ -226,7 +229,7 @@ def _built(
             return how(build)
     except ModelcmpError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BuildError(f"{subject.name} could not be built: {_own_words(error)}") from error
 
 
@@ -262,7 +265,7 @@ def _materialised(model: nn.Module, inputs: Inputs) -> nn.Module:
     """A copy whose lazy modules know their shapes, after one forward without data."""
     weightless = {id(p): _without_data(p) for p in (*model.parameters(), *model.buffers())}
     model = copy.deepcopy(model, weightless)
-    meta = _to_device(inputs, "meta")
+    meta = fitted(inputs, "meta")
     with torch.no_grad(), _quiet():
         model(*meta.args, **meta.kwargs)
     return model
@@ -277,38 +280,6 @@ def _without_data(t: Tensor) -> Tensor:
         return twin
     twin = torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
     return nn.Parameter(twin, t.requires_grad) if isinstance(t, nn.Parameter) else twin
-
-
-def _to_device(inputs: Inputs, device: str) -> Inputs:
-    """The same inputs without data; a tensor given twice stays one tensor, as self-attention needs."""
-    moved: dict[int, Tensor] = {}
-
-    def move(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            if not value.is_meta and id(value) not in moved:
-                moved[id(value)] = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
-            return moved.get(id(value), value)
-        if isinstance(value, PackedSequence):  # its batch sizes are numbers, not data
-            order = (move(value.sorted_indices), move(value.unsorted_indices))
-            return PackedSequence(move(value.data), value.batch_sizes, *order)
-        if isinstance(value, dict):
-            return type(value)((k, move(v)) for k, v in value.items())
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*(move(v) for v in value))
-        return type(value)(move(v) for v in value) if isinstance(value, list | tuple) else value
-
-    return Inputs(tuple(move(a) for a in inputs.args), {k: move(v) for k, v in inputs.kwargs.items()})
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """Every tensor in nested lists, tuples, dicts and dataclass-like outputs."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        value = vars(value).values() if hasattr(value, "__dataclass_fields__") else ()
-    return [t for v in value for t in _tensors(v)]
 
 
 @contextmanager
@@ -346,11 +317,21 @@ def _saved_for_backward(tracer: Tracer, saved: set[int], train: bool) -> Iterato
         yield
 
 
-def _forward_error(name: str, tracer: Tracer, error: Exception) -> ForwardError:
+def _forward_error(name: str, tracer: Tracer, error: BaseException) -> ForwardError:
     place, args = tracer.failed or (tracer.place, ())
-    shapes = ", ".join(shape_text(tuple(t.shape)) for t in _tensors(args)) or "no tensors"
+    shapes = ", ".join(shape_text(tuple(t.shape)) for t in tensors_of(args)) or "no tensors"
     where = f"module {place.module!r} ({place.module_type})" if place.module else f"{place.module_type}.forward"
     return ForwardError(f"{name} failed in {where} on input {shapes}: {_own_words(error)}")
+
+
+def _curable(error: ForwardError) -> bool:
+    """Whether forward failed only because it was given no data, and not for a reason of its own."""
+    words = str(error.__cause__).lower()
+    return isinstance(error.__cause__, NotImplementedError) or any(hint in words for hint in _DATA_HINTS)
+
+
+#: What torch's errors say when a tensor without data is the trouble.
+_DATA_HINTS = ("meta", "numpy", "same device", "expected device", "storage", "higher order operator")
 
 
 def _own_words(error: BaseException) -> str:

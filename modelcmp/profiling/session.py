@@ -16,8 +16,10 @@ from .whole import whole_composites
 
 
 @contextmanager
-def tracing(modules: Modules, *, train: bool, real: bool) -> Iterator[Tracer]:
+def tracing(modules: Modules, *, train: bool, real: bool, gradients: bool = False) -> Iterator[Tracer]:
     """Trace what the first of ``modules`` (see :func:`walk`) does inside.
+
+    Eval mode runs under inference mode, or with ``gradients`` as a forward that differentiates needs it.
 
     Restored on leaving, also when forward raises: ``nn.Module.__call__``, training flags, RNG state,
     the fast path of ``nn.MultiheadAttention`` and the grad mode.
@@ -31,8 +33,9 @@ def tracing(modules: Modules, *, train: bool, real: bool) -> Iterator[Tracer]:
         torch.backends.mha.set_fastpath_enabled(False)
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(real)))
-            stack.enter_context(torch.enable_grad() if train else torch.inference_mode())
-            if train:
+            gradients = gradients or train
+            stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
+            if gradients:
                 stack.enter_context(whole_composites())
             stack.enter_context(_eager())
             stack.enter_context(_module_calls(tracer))

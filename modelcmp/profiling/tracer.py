@@ -57,6 +57,11 @@ def walk(model: nn.Module) -> Modules:
     return found
 
 
+def _address(t: Tensor) -> int:
+    """What tells buffers apart: the storage, or the tensor itself where it has none (sparse ones)."""
+    return t.untyped_storage()._cdata if t.layout is torch.strided else id(t)
+
+
 class Place(NamedTuple):
     """Where an operation runs."""
 
@@ -96,7 +101,7 @@ class Tracer(TorchDispatchMode):
 
     def buffer_of(self, t: Tensor) -> int:
         """The buffer of a tensor's storage; one not seen before is a constant from outside."""
-        address = t.untyped_storage()._cdata if t.layout is torch.strided else id(t)
+        address = _address(t)
         buffer = self.buffers.get(address)
         return self._new(address, t) if buffer is None else buffer
 
@@ -111,7 +116,7 @@ class Tracer(TorchDispatchMode):
 
     def _born(self, t: Tensor) -> int:
         """A buffer for a result; an address that was used before belonged to a tensor now freed."""
-        return self._new(t.untyped_storage()._cdata if t.layout is torch.strided else id(t), t)
+        return self._new(_address(t), t)
 
     def _packed(self, weights: torch.ScriptObject) -> int:
         """The buffer of packed (quantised) weights."""
@@ -174,7 +179,7 @@ class Tracer(TorchDispatchMode):
         if not tensors:
             device = kwargs.get("device")
             return device is not None and torch.device(device).type == "meta"
-        return any(t.is_meta or self.buffers.get(t.untyped_storage()._cdata) in self.weights for t in tensors)
+        return any(t.is_meta or self.buffers.get(_address(t)) in self.weights for t in tensors)
 
     @staticmethod
     def _moves(args: Any, kwargs: Any) -> bool:

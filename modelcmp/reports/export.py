@@ -96,9 +96,9 @@ def csv_text(rows: Iterable[Row], errors: Sequence[ModelFailure] = ()) -> str:
     return out.getvalue()
 
 
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A GitHub table; the first ``left`` columns are text, the others figures."""
-    rule = ["---"] * left + ["---:"] * (len(heads) - left)
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, text: Sequence[str] = ()) -> str:
+    """A GitHub table; the first ``left`` columns and those headed ``text`` are text, the others figures."""
+    rule = ["---" if i < left or head in text else "---:" for i, head in enumerate(heads)]
     lines = [heads, rule, *rows]
     return "".join("| " + " | ".join(_cell(c) for c in line) + " |\n" for line in lines)
 
@@ -110,9 +110,11 @@ def _cell(text: str) -> str:
 def comparison_markdown(comparison: Comparison, columns: Sequence[Metric]) -> str:
     """The comparison as a GitHub table with its conventions below."""
     rows = [[p.name, *(m.text(p.values[m.key], p.partial) for m in columns)] for p in comparison.profiles]
-    rows += [[f.name, f"failed: {f.message}", *[""] * (len(columns) - 1)] for f in comparison.failures]
-    table = markdown_table(["Model", *(m.short for m in columns)], rows)
-    return table + "\n" + "".join(f"{line}\n" for line in settings_lines(comparison.profiles))
+    rows += [[f.name, "failed", *[""] * (len(columns) - 1)] for f in comparison.failures]
+    words = [m.short for m in columns if m.unit == "text"]
+    table = markdown_table(["Model", *(m.short for m in columns)], rows, text=words)
+    lines = [*settings_lines(comparison.profiles), *(_cell(f.message) for f in comparison.failures)]
+    return table + "".join(f"\n{line}\n" for line in lines)
 
 
 def settings_lines(profiles: Sequence[ModelProfile]) -> list[str]:

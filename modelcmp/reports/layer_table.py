@@ -77,7 +77,7 @@ def layer_markdown(rows: Sequence[Row], total: Row, by: str, ops: bool) -> str:
     """The same rows as a GitHub table with every column."""
     names, columns = _columns(rows, total, by, ops)
     cells = [[name, *(c.cells[i] for c in columns)] for i, name in enumerate(names)]
-    return markdown_table(["Place", *(c.head for c in columns)], cells, left=1)
+    return markdown_table(["Place", *(c.head for c in columns)], cells, text=(*_LEFT, "Input", "Output"))
 
 
 def _columns(rows: Sequence[Row], total: Row, by: str, ops: bool) -> tuple[list[str], list[Column]]:

@@ -62,4 +62,4 @@ def find_names(pattern: str = "*") -> list[tuple[str, str]]:
     sources = [SOURCES[prefix]] if colon else list(SOURCES.values())
     wanted = rest if colon else pattern
     glob = wanted if any(c in wanted for c in "*?[") else f"*{wanted}*"
-    return [(s.name, n) for s in sources for n in s.names() if fnmatchcase(n, glob)]
+    return [(s.name, n) for s in sources for n in s.names() if fnmatchcase(n.lower(), glob.lower())]

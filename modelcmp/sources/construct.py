@@ -32,9 +32,12 @@ def build_without_weights(build: Callable[[], T]) -> T:
 
     Raises what the constructor raises at the last attempt.
     """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _laptop():
         for allocators in _ATTEMPTS[:-1]:
-            with suppress(Exception), _hollow(allocators):  # the next attempt, or the last, shows what is wrong
+            with (
+                suppress(Exception, SystemExit),
+                _hollow(allocators),
+            ):  # the next attempt, or the last, shows what is wrong
                 return build()
         with _hollow(_ATTEMPTS[-1]):
             return build()
@@ -42,7 +45,7 @@ def build_without_weights(build: Callable[[], T]) -> T:
 
 def build_with_weights(build: Callable[[], T], seed: int = 0) -> T:
     """Build for real, with the seed fixed: for a forward that needs numbers."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _laptop():
         torch.manual_seed(seed)
         return build()
 
@@ -65,6 +68,21 @@ def _take_statistics(module: nn.Module, args: tuple[Any, ...]) -> None:
         others = [d for d in range(x.dim()) if d != 1]
         module.get_buffer("running_mean").copy_(x.mean(others))
         module.get_buffer("running_var").copy_(x.var(others, correction=0))
+
+
+@contextmanager
+def _laptop() -> Iterator[None]:
+    """Parameters are fp32 whatever the default is, and ``.cuda()`` is no error where there is no CUDA."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with ExitStack() as stack:
+            if not torch.cuda.is_available():
+                for owner in (nn.Module, torch.Tensor):
+                    stack.enter_context(mock.patch.object(owner, "cuda", lambda self, *_args, **_kwargs: self))
+            yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 @contextmanager

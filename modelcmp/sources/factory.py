@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from contextlib import nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadInput, BuildError, ModelcmpError
+from ..errors import BadInput, BuildError
 from ..registry import suggest
-from .images import sample
+from .feeding import fitted
+from .images import sample, torch_dtype
 from .subject import Dims, Inputs, Request, Subject
+from .torchvision import without_download
+from .user_code import load
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,13 +34,14 @@ def split_spec(spec: str) -> tuple[str, str] | None:
 
 def factory_subject(spec: str, place: str, name: str, request: Request) -> Subject:
     """The subject of a user's factory (a class, function or ready module)."""
-    module = _load(place)
+    module = load(place)
     factory = _find(module, place, name)
 
     def build() -> nn.Module:
         from torch import nn
 
-        made = factory if isinstance(factory, nn.Module) else factory(**request.kwargs)
+        with without_download() if "torchvision.models" in sys.modules else nullcontext():
+            made = factory if isinstance(factory, nn.Module) else factory(**request.kwargs)
         if not isinstance(made, nn.Module):
             raise BuildError(f"{spec} returned {type(made).__name__}, not an nn.Module")
         return made
@@ -49,46 +50,6 @@ def factory_subject(spec: str, place: str, name: str, request: Request) -> Subje
         return _inputs(spec, module, factory, request, device)
 
     return Subject(spec, "file" if place.endswith(".py") else "module", build, inputs)
-
-
-def _load(place: str) -> ModuleType:
-    """Import the user's module; its own error is shown."""
-    try:
-        if not place.endswith(".py"):
-            sys.path.insert(0, str(Path.cwd()))
-            try:
-                return importlib.import_module(place)
-            finally:
-                sys.path.remove(str(Path.cwd()))
-        return _load_file(Path(place))
-    except ModelcmpError:
-        raise
-    except ModuleNotFoundError as error:
-        if error.name and place.startswith(error.name):
-            raise BadInput(
-                f"no module {place!r}: give path/to/file.py:factory or an importable package.module:factory"
-            ) from error
-        raise BuildError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
-    except Exception as error:
-        raise BuildError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise BadInput(f"no file {str(path)!r}: give path/to/file.py:factory")
-    name = f"_modelcmp_user_{abs(hash(path.resolve())):x}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BadInput(f"{str(path)!r} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # modules beside the file can be imported by it
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
-    return module
 
 
 def _find(module: ModuleType, place: str, name: str) -> Any:
@@ -120,14 +81,23 @@ def _candidates(module: ModuleType) -> list[str]:
 
 
 def _inputs(spec: str, module: ModuleType, factory: Any, request: Request, device: str) -> Inputs:
-    example = getattr(factory, "example_inputs", None) or getattr(module, "example_inputs", None)
+    example = _example_of(factory, module)
     if request.input_size is not None:
         return Inputs((sample((request.batch_size, *_plain_size(request.input_size)), request.dtype, device),))
     if example is None:
         raise BadInput(
             f"{spec}: its input is unknown: give --input-size 3x224x224, or define example_inputs() beside it"
         )
-    return as_inputs(_call_example(spec, example, request))
+    given = as_inputs(_call_example(spec, example, request))
+    return fitted(given, device, torch_dtype(request.dtype) if request.dtype != "fp32" else None)
+
+
+def _example_of(factory: Any, module: ModuleType) -> Any:
+    """``example_inputs`` of the factory (not a method, which would need a model), else of its file."""
+    own = inspect.getattr_static(factory, "example_inputs", None)
+    if own is not None and not (inspect.isclass(factory) and inspect.isfunction(own)):
+        return factory.example_inputs
+    return getattr(module, "example_inputs", None)
 
 
 def _plain_size(size: Dims) -> Dims:
@@ -135,12 +105,17 @@ def _plain_size(size: Dims) -> Dims:
     return (3, *size, *size) if len(size) == 1 else size
 
 
-def _call_example(spec: str, example: Callable[..., Any], request: Request) -> Any:
-    if "batch_size" in inspect.signature(example).parameters:
-        return example(batch_size=request.batch_size)
-    if request.batch_size != 1:
+def _call_example(spec: str, example: Any, request: Request) -> Any:
+    """What the user offers as inputs: a function's result, or the value itself."""
+    if not callable(example):
+        return example
+    takes_batch = "batch_size" in inspect.signature(example).parameters
+    if request.batch_size != 1 and not takes_batch:
         raise BadInput(f"{spec}: example_inputs() takes no batch_size: add that parameter to use --batch-size")
-    return example()
+    try:
+        return example(batch_size=request.batch_size) if takes_batch else example()
+    except (Exception, SystemExit) as error:
+        raise BuildError(f"{spec}: example_inputs() raised {type(error).__name__}: {error}") from error
 
 
 def as_inputs(given: Any) -> Inputs:
@@ -149,6 +124,6 @@ def as_inputs(given: Any) -> Inputs:
         return given
     if isinstance(given, dict):
         return Inputs((), given)
-    if isinstance(given, list | tuple):
+    if isinstance(given, list | tuple) and not hasattr(given, "_fields"):
         return Inputs(tuple(given))
     return Inputs((given,))

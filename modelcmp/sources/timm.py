@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..errors import BadInput, UnknownName
 from .images import fit_size, sample
 from .installed import package_folder
 from .subject import Dims, Inputs, Request, Subject
@@ -31,6 +32,9 @@ class TimmSource:
 
     def subject(self, name: str, request: Request) -> Subject:
         """The subject of an architecture."""
+        if request.kwargs.get("pretrained"):
+            raise BadInput(f"{name}: weights are never loaded, and no figure depends on them: leave 'pretrained' out")
+        shape = _sample_shape(name)
 
         def build(**extra: Any) -> nn.Module:
             import timm
@@ -38,8 +42,8 @@ class TimmSource:
             return timm.create_model(name, pretrained=False, **{**request.kwargs, **extra})  # type: ignore[no-any-return]
 
         def inputs(request: Request, device: str) -> Inputs:
-            shape = (request.batch_size, *fit_size(_sample_shape(name), request.input_size))
-            return Inputs((sample(shape, request.dtype, device),))
+            batch = (request.batch_size, *fit_size(shape, request.input_size))
+            return Inputs((sample(batch, request.dtype, device),))
 
         return Subject(
             name,
@@ -61,5 +65,8 @@ def _names() -> tuple[str, ...]:
 def _sample_shape(name: str) -> Dims:
     import timm
 
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    try:
+        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError as error:
+        raise UnknownName("model", f"timm:{name}", f"{error}: leave the tag out for the default") from error
     return tuple(config.input_size) if config is not None else (3, 224, 224)

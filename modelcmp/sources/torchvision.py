@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from ..errors import BadInput
 from .images import fit_size, sample
 from .installed import package_folder
 from .subject import Dims, Inputs, Request, Subject
@@ -50,23 +51,31 @@ class TorchvisionSource:
     def subject(self, name: str, request: Request) -> Subject:
         """The subject of a registered name."""
         weights = _first_weights(name)
+        for key in ("weights", "weights_backbone", "pretrained"):
+            if request.kwargs.get(key):
+                raise BadInput(f"{name}: weights are never loaded, and no figure depends on them: leave {key!r} out")
 
         def build(**extra: Any) -> nn.Module:
             import torchvision
 
             if request.kwargs or extra:  # what the weights fix could contradict these
-                options = {"weights": None, **request.kwargs, **extra}
+                options = {"weights": None, **_without_backbone(weights), **request.kwargs, **extra}
                 return torchvision.models.get_model(name, **options)  # type: ignore[no-any-return]
-            with _without_download():
+            with without_download():
                 entry = weights.meta.get("unquantized", weights)
                 return torchvision.models.get_model(name, weights=entry, **_PUBLISHED_WITH.get(name, {}))  # type: ignore[no-any-return]
 
         def inputs(request: Request, device: str) -> Inputs:
             return _inputs(name, weights, request, device)
 
+        def resized(size: Dims) -> Callable[[], nn.Module]:
+            if len(size) > 1 and size[-1] != size[-2]:
+                raise TypeError("square inputs only")
+            return lambda: build(image_size=size[-1])
+
         quantised = "unquantized" in weights.meta
         note = ("the float model before quantisation",) if quantised else ()
-        return Subject(name, self.name, build, inputs, lambda size: lambda: build(image_size=size[-1]), note)
+        return Subject(name, self.name, build, inputs, resized, note)
 
 
 @cache
@@ -84,8 +93,14 @@ def _first_weights(name: str) -> Any:
     return next(iter(torchvision.models.get_model_weights(name)))
 
 
+def _without_backbone(weights: Any) -> dict[str, Any]:
+    """Detectors and segmenters would fetch their backbone's weights when they get none of their own."""
+    preset = getattr(weights.transforms, "func", weights.transforms).__name__
+    return {"weights_backbone": None} if preset in ("ObjectDetection", "SemanticSegmentation") else {}
+
+
 @contextmanager
-def _without_download() -> Iterator[None]:
+def without_download() -> Iterator[None]:
     """Asking for weights gives the architecture that they belong to, and nothing is loaded."""
     from torch import nn
     from torchvision.models import WeightsEnum

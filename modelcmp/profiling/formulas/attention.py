@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
@@ -16,20 +17,28 @@ DROPOUT_FLOPS = 2
 
 
 def attention_cost(q: Shape, k: Shape, v: Shape, masked: bool, causal: bool, dropout: float = 0.0) -> Cost:
-    """QKᵀ and AV over the query's heads, counted dense; grouped keys are shared, not fewer products.
+    """QKᵀ and AV over all heads, counted dense; grouped or broadcast ones are shared, not fewer products.
 
     q (B, Hq, Sq, D), k (B, Hk, Sk, D), v (B, Hk, Sk, Dv).
 
     >>> attention_cost((1, 8, 16, 64), (1, 2, 16, 64), (1, 2, 16, 64), False, True)[:4]
     (262144, 14336, 0, 139264)
+    >>> attention_cost((1, 2, 5, 8), (4, 2, 6, 8), (4, 2, 6, 8), False, False).macs
+    3840
     """
-    batch = prod(q[:-2])
     sq, sk, d, dv = q[-2], k[-2], q[-1], v[-1]
-    scores = batch * sq * sk
-    macs = scores * (d + dv)
-    kept = batch * sum(min(i + 1, sk) for i in range(sq)) * (d + dv) if causal else None
-    other = scores * (SCORE_FLOPS + (masked or causal) + DROPOUT_FLOPS * (dropout > 0))
-    return Cost(macs, other, masked_macs=kept, activations=scores + batch * sq * dv)
+    scored = _shared(q[:-2], k[:-2])
+    heads, outputs = prod(scored), prod(_shared(scored, v[:-2]))
+    each = heads * d + outputs * dv  # MACs of one score, over all heads
+    kept = sum(min(i + 1, sk) for i in range(sq)) * each if causal else None
+    other = heads * sq * sk * (SCORE_FLOPS + (masked or causal) + DROPOUT_FLOPS * (dropout > 0))
+    return Cost(sq * sk * each, other, masked_macs=kept, activations=heads * sq * sk + outputs * sq * dv)
+
+
+def _shared(a: Shape, b: Shape) -> Shape:
+    """Batch and head dimensions of both: the larger one, whether the other is broadcast or shared by a group."""
+    pairs = zip_longest(reversed(a), reversed(b), fillvalue=1)
+    return tuple(0 if 0 in pair else max(pair) for pair in pairs)[::-1]
 
 
 @formula("aten.scaled_dot_product_attention")

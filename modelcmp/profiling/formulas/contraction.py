@@ -64,6 +64,16 @@ def _is_shape(value: Any, channels: int) -> bool:
     return isinstance(value, tuple) and value == (channels,)
 
 
+@formula("aten.conv_tbc")
+def conv_tbc(x: Shape, w: Shape, bias: Shape, *_: Any, out: Out, **__: Any) -> Cost:
+    """Convolution over time, x (T, B, C_in), w (K, C_in, C_out): each output position meets each weight once.
+
+    >>> conv_tbc((9, 2, 4), (3, 4, 5), (5,), out=((7, 2, 5),))[:2]
+    (840, 70)
+    """
+    return Cost(prod(out[0][:2]) * prod(w), prod(out[0]), activations=prod(out[0]), width=max(w[1:]))
+
+
 @formula("aten.linear", "aten._linear")
 def linear(x: Shape, w: Shape, bias: Shape | None = None, *, out: Out) -> Cost:
     """x (..., K) times w (N, K) transposed: K MACs, and 1 FLOP for a bias, an output element.
@@ -85,7 +95,7 @@ def mm(a: Shape, b: Shape, *_: Any, out: Out, **__: Any) -> int:
     return a[0] * a[1] * b[1]
 
 
-@formula("aten.addmm", "aten._addmm_activation", "aten.sspaddmm")
+@formula("aten.addmm", "aten._addmm_activation", "aten.sspaddmm", "aten._sparse_addmm")
 def addmm(bias: Shape, a: Shape, b: Shape, *_: Any, out: Out, **__: Any) -> Cost:
     """Matrix product plus a bias."""
     elements = prod(out[0])

@@ -55,7 +55,8 @@ def embedding_bag(w: Shape, indices: Shape, *_: Any, out: Out, **__: Any) -> Cos
          "aten.slice_scatter", "aten.select_scatter", "aten.diagonal_scatter", "aten.as_strided_scatter",
          "aten.lift_fresh_copy",
          "aten.unbind_copy", "aten._to_sparse", "aten._to_dense", "aten.quantize_per_tensor",
-         "aten.dequantize", "aten.combinations", "aten.cartesian_prod",
+         "aten.dequantize", "aten.combinations", "aten.cartesian_prod", "aten._pack_padded_sequence",
+         "aten._pad_packed_sequence", "quantized.cat",
          kind="move")  # fmt: skip
 def move(*_: Any, out: Out, **__: Any) -> Cost:
     """Copies: what is read is written."""
@@ -109,7 +110,7 @@ def scatter_add(x: Shape, *args: Any, out: Out, **__: Any) -> Cost:
     return Cost(other=prod(shapes[-1]) if shapes else 0)
 
 
-@formula("aten.col2im", kind="reduction")
+@formula("aten.col2im", "aten.unfold_backward", kind="reduction")
 def col2im(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
-    """Overlapping patches summed: one addition an input element."""
+    """Overlapping patches or windows summed: one addition an input element."""
     return Cost(other=prod(x))

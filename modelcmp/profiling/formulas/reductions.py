@@ -100,10 +100,30 @@ def likelihood_loss(x: Shape, target: Shape, *_: Any, out: Out, **__: Any) -> Co
     return Cost(other=prod(target))
 
 
-@formula("aten.sort", "aten.argsort", "aten.topk", "aten.kthvalue", "aten.msort", "aten.mode", kind="reduction")
-def sort(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
-    """Comparisons of a sort over the last dimension: N log2 N."""
-    n = x[-1] if x else 1
+@formula("aten.sort", "aten.argsort", "aten.mode", kind="reduction")
+def sort(x: Shape, dim: int = -1, *_: Any, out: Out, **__: Any) -> Cost:
+    """Comparisons of a sort over one dimension: N log2 N.
+
+    >>> sort((1000, 2), 0, out=((1000, 2),)).other, sort((1000, 2), out=((1000, 2),)).other
+    (20000, 2000)
+    """
+    return _sorted_along(x, dim)
+
+
+@formula("aten.topk", "aten.kthvalue", kind="reduction")
+def select(x: Shape, k: int, dim: int = -1, *_: Any, out: Out, **__: Any) -> Cost:
+    """The k-th or the k largest of one dimension, counted as its sort: N log2 N."""
+    return _sorted_along(x, dim)
+
+
+@formula("aten.msort", kind="reduction")
+def msort(x: Shape, *, out: Out) -> Cost:
+    """Comparisons of a sort over the first dimension: N log2 N."""
+    return _sorted_along(x, 0)
+
+
+def _sorted_along(x: Shape, dim: int) -> Cost:
+    n = x[dim] if x else 1
     return Cost(other=prod(x) * max(1, ceil(log2(max(n, 2)))))
 
 
@@ -150,8 +170,9 @@ def glu(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
          "aten.hardtanh",
          "aten.hardsigmoid", "aten.silu", "aten.mish", "aten.elu", "aten.selu", "aten.celu", "aten.gelu",
          "aten.softplus",
-         "aten.leaky_relu", "aten.addcmul", "aten.addcdiv", "aten._conj_physical", "aten.lerp", "aten.where",
+         "aten.leaky_relu", "aten.addcmul", "aten.addcdiv", "aten._conj_physical", "aten.lerp",
          "aten.bitwise_not", "aten.logical_not", "aten.isin", "aten.masked_fill", "aten.threshold",
+         "quantized.add", "quantized.add_relu", "quantized.mul",
          kind="pointwise", outputs=1)  # fmt: skip
 def pointwise(*_: Any, out: Out, **__: Any) -> Cost:
     """One FLOP an output element, whatever the function; for ops that torch does not tag as pointwise."""
