@@ -61,6 +61,13 @@ def test_example_of_own_model_runs(tmp_path):
     assert model["macs"] == 30 * 30 * 3 * 128 * 9 + 256 * 10
 
 
-def test_python_example_runs(monkeypatch):
+def test_python_example_runs():
     api = (ROOT / "docs" / "api.md").read_text("utf-8")
-    exec(compile(re.search(r"```python\n(import torch, modelcmp.*?)```", api, re.DOTALL)[1], "docs/api.md", "exec"), {})
+    scope = {}
+    exec(
+        compile(re.search(r"```python\n(import torch, modelcmp.*?)```", api, re.DOTALL)[1], "docs/api.md", "exec"),
+        scope,
+    )
+    assert scope["p"].batch_size == 8
+    assert [p.name for p in scope["c"]][-1] == "Sequential"
+    assert not scope["c"].failures

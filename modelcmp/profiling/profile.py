@@ -132,10 +132,26 @@ def under_convention(profile: ModelProfile, convention: str) -> ModelProfile:
 
 
 def trace_module(model: nn.Module, inputs: Inputs, *, train: bool = False, real: bool = False, name: str = "") -> Trace:
-    """Trace one forward pass; raises ForwardError with the place where it failed, or NeedsData."""
+    """Trace one forward pass; raises ForwardError with the place where it failed, or NeedsData.
+
+    In eval mode autograd is off, unless forward itself differentiates (forces from an energy).
+    """
+    try:
+        return _traced(model, inputs, train=train, real=real, name=name, gradients=False)
+    except ForwardError as error:
+        if train or not any(hint in str(error.__cause__) for hint in _GRADIENT_HINTS):
+            raise
+    return _traced(model, inputs, train=train, real=real, name=name, gradients=True)
+
+
+#: What torch's errors say when forward wants a gradient that inference mode does not keep.
+_GRADIENT_HINTS = ("does not require grad", "inference tensor", "Inference tensor", "inference mode", "requires_grad")
+
+
+def _traced(model: nn.Module, inputs: Inputs, *, train: bool, real: bool, name: str, gradients: bool) -> Trace:
     saved: set[int] = set()
     modules = walk(model)
-    with tracing(modules, train=train, real=real) as tracer:
+    with tracing(modules, train=train, real=real, gradients=gradients) as tracer:
         given = [tracer.access(t) for t in tensors_of((inputs.args, inputs.kwargs))]
         try:
             with _quiet(), _saved_for_backward(tracer, saved, train):
@@ -331,7 +347,7 @@ def _curable(error: ForwardError) -> bool:
 
 
 #: What torch's errors say when a tensor without data is the trouble.
-_DATA_HINTS = ("meta", "numpy", "same device", "expected device", "storage", "higher order operator")
+_DATA_HINTS = ("meta", "numpy", "same device", "expected device", "storage", "higher order operator", "fake impl")
 
 
 def _own_words(error: BaseException) -> str:

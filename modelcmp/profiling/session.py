@@ -36,7 +36,7 @@ def tracing(modules: Modules, *, train: bool, real: bool, gradients: bool = Fals
             gradients = gradients or train
             stack.enter_context(torch.enable_grad() if gradients else torch.inference_mode())
             if gradients:
-                stack.enter_context(whole_composites())
+                stack.enter_context(whole_composites(tracer.unrecorded))
             stack.enter_context(_eager())
             stack.enter_context(_module_calls(tracer))
             stack.enter_context(tracer)

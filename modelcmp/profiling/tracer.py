@@ -11,6 +11,8 @@ no kernel, not even a meta one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -245,6 +247,15 @@ class Tracer(TorchDispatchMode):
             if not info.mutates:
                 self._born(t)
         self.ops.append((self.place, entry, reads, tuple(writes), used))
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """What runs inside is not noted: forward's parts, run again for their gradients."""
+        before = len(self.ops)
+        try:
+            yield
+        finally:
+            del self.ops[before:]
 
     def records(self) -> tuple[OpRecord, ...]:
         """The operations so far, in the order in which they ran."""

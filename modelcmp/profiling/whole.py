@@ -9,7 +9,7 @@ those of inference.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -27,12 +27,12 @@ _OTHERS = (
 
 
 @contextmanager
-def whole_composites() -> Iterator[None]:
-    """Pass composite operations on whole, inside."""
+def whole_composites(unrecorded: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Pass composite operations on whole, inside; what backward runs again of forward is ``unrecorded``."""
     library = torch.library.Library("aten", "IMPL")
     try:
         for name in (*_PRODUCTS, *_OTHERS):
-            kernel = _kernel(_overload(name), name in _PRODUCTS)
+            kernel = _kernel(_overload(name), name in _PRODUCTS, unrecorded)
             for key in _KEYS:
                 library.impl(name, kernel, key)
         yield
@@ -45,10 +45,12 @@ def _overload(name: str) -> Any:
     return getattr(getattr(torch.ops.aten, packet), overload or "default")
 
 
-def _kernel(op: Any, product: bool) -> Callable[..., Any]:
+def _kernel(
+    op: Any, product: bool, unrecorded: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., Any]:  # fmt: skip
     def kernel(*args: Any, **kwargs: Any) -> Any:
         leaves, spec = tree_flatten((args, kwargs))
-        return _Whole.apply(op, product, spec, *leaves)
+        return _Whole.apply(op, product, unrecorded, spec, *leaves)
 
     return kernel
 
@@ -60,11 +62,11 @@ class _Whole(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, op: Any, product: bool, spec: TreeSpec, *leaves: Any) -> Any:
+    def forward(ctx: Any, op: Any, product: bool, unrecorded: Any, spec: TreeSpec, *leaves: Any) -> Any:
         args, kwargs = tree_unflatten(leaves, spec)
         with torch._C._AutoDispatchBelowAutograd():
             result = op(*args, **kwargs)
-        ctx.call = (op, spec, leaves)
+        ctx.call = (op, unrecorded, spec, leaves)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(*_kept(leaves, result, product))
         return result
@@ -72,15 +74,25 @@ class _Whole(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Gradients by way of the op's parts; only a forward that differentiates comes here."""
-        op, spec, leaves = ctx.call
-        with torch.enable_grad():
-            leaves = [_fresh(v) for v in leaves]
+        op, unrecorded, spec, leaves = ctx.call
+        nodes = iter(ctx.next_functions)  # one for each tensor
+        needed = [isinstance(v, Tensor) and _asked_for(next(nodes)[0]) for v in leaves]
+        with torch.enable_grad(), unrecorded():
+            leaves = [_fresh(v, need) for v, need in zip(leaves, needed, strict=True)]
             args, kwargs = tree_unflatten(leaves, spec)
             result = op.decompose(*args, **kwargs)
-        wanted = [v for v in leaves if isinstance(v, Tensor) and v.requires_grad]
+        wanted = [v for v, need in zip(leaves, needed, strict=True) if need]
         results = result if isinstance(result, tuple) else (result,)
         found = iter(torch.autograd.grad(results, wanted, grads, allow_unused=True))
-        return None, None, None, *(next(found) if isinstance(v, Tensor) and v.requires_grad else None for v in leaves)
+        return None, None, None, None, *(next(found) if need else None for need in needed)
+
+
+def _asked_for(node: Any) -> bool:
+    """Whether the running backward wants this input's gradient."""
+    try:
+        return node is not None and torch._C._will_engine_execute_node(node)
+    except RuntimeError:  # a leaf whose gradient is a result of autograd.grad
+        return True
 
 
 def _kept(leaves: tuple[Any, ...], result: Any, product: bool) -> list[Tensor]:
@@ -91,5 +103,5 @@ def _kept(leaves: tuple[Any, ...], result: Any, product: bool) -> list[Tensor]:
     return [*(v for v in leaves if isinstance(v, Tensor)), *outs]
 
 
-def _fresh(value: Any) -> Any:
-    return value.detach().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
+def _fresh(value: Any, needed: bool) -> Any:
+    return value.detach().requires_grad_(needed) if isinstance(value, Tensor) else value
