@@ -105,25 +105,22 @@ def fused_traffic_bytes(trace: Trace) -> int:
 
     A pointwise, activation or normalisation op joins the group of the op that made its latest
     input; values that stay inside a group are never written, values used outside are written once
-    and read once by each group that uses them.
+    and read once by each group that uses them (parts of a buffer that it reads add up to at most the
+    buffer).
     """
     group, groups = _fusion_groups(trace.ops)
-    needed: dict[tuple[int, int], set[int]] = defaultdict(set)
+    read: Counter[tuple[int, int, int]] = Counter()  # (buffer, version, group) -> bytes
     size: dict[tuple[int, int], int] = {}
-    read = 0
     for op, mine in zip(trace.ops, groups, strict=True):
-        for value in op.reads:
-            key = value[:2]
-            if group.get(key) != mine:
-                if mine not in needed[key]:
-                    read += value.nbytes
-                needed[key].add(mine)
+        for buffer, version, nbytes in op.reads:
+            if group.get((buffer, version)) != mine:
+                read[buffer, version, mine] += nbytes
         for value in op.writes:
             size[value[:2]] = value.nbytes
-    for value in trace.outputs:
-        needed[value[:2]].add(-1)
-    written = sum(nbytes for key, nbytes in size.items() if needed.get(key))
-    return read + written + sum(op.weight_bytes for op in trace.ops)
+    needed = {key[:2] for key in read} | {value[:2] for value in trace.outputs}
+    written = sum(nbytes for key, nbytes in size.items() if key in needed)
+    reads = sum(min(nbytes, trace.buffer_bytes.get(key[0], nbytes)) for key, nbytes in read.items())
+    return reads + written + sum(op.weight_bytes for op in trace.ops)
 
 
 def _fusion_groups(ops: Sequence[OpRecord]) -> tuple[dict[tuple[int, int], int], list[int]]:

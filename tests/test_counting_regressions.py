@@ -243,3 +243,18 @@ def test_forward_may_differentiate(real: bool) -> None:
         assert not model.training
         assert model(x).shape == (2, 8)
     assert total(op.macs for op in tracer.records()) == 2 * (2 * 8 * 4)
+
+
+def test_fused_traffic_of_two_halves_of_one_buffer() -> None:
+    """GLU by hand: both halves are read, one result is written."""
+
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a, b = x.chunk(2, -1)
+            return torch.sigmoid(a) * b
+
+    import modelcmp
+
+    profile = modelcmp.profile(Net(), torch.zeros(3, 8))
+    assert profile.fused_traffic_bytes == 4 * (24 + 12)
+    assert profile.minimal_traffic_bytes <= profile.fused_traffic_bytes
