@@ -258,3 +258,28 @@ def test_fused_traffic_of_two_halves_of_one_buffer() -> None:
     profile = modelcmp.profile(Net(), torch.zeros(3, 8))
     assert profile.fused_traffic_bytes == 4 * (24 + 12)
     assert profile.minimal_traffic_bytes <= profile.fused_traffic_bytes
+
+
+def test_parameters_in_one_flat_storage() -> None:
+    """Every element once, in whichever order its views come."""
+
+    class Flat(nn.Module):
+        def __init__(self, *views: slice) -> None:
+            super().__init__()
+            flat = torch.zeros(100)
+            for i, view in enumerate(views):
+                self.register_parameter(f"p{i}", nn.Parameter(flat[view]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    import modelcmp
+
+    everything, head, tail = slice(None), slice(10), slice(50, None)
+    for views, count in (
+        ((head, everything), 100),
+        ((everything, tail), 100),
+        ((head, tail), 60),
+        ((tail, head, tail), 60),
+    ):
+        assert modelcmp.profile(Flat(*views), torch.zeros(1)).params == count

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from .. import metrics
 from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData, UnknownName
-from ..records import CONVENTIONS, Access, ModelProfile, ModuleRecord, Trace
+from ..records import CONVENTIONS, Access, ModelProfile, Trace
 from ..reductions import distinct_outputs, uncounted
 from ..registry import suggest
 from ..sources import Inputs, Request, Subject
@@ -26,7 +26,7 @@ from ..sources.construct import build_with_weights, build_without_weights, use_o
 from ..sources.feeding import fitted, tensors_of
 from ..sources.images import short_name, torch_dtype
 from ..units import shape as shape_text
-from .entries import footprint
+from .parameters import owned, packed
 from .preserve import preserved
 from .session import tracing
 from .tracer import Modules, Tracer, walk
@@ -172,13 +172,13 @@ def _trace(
     saved: frozenset[int],
     train: bool,
 ) -> Trace:
-    owned, sizes = _owned(modules, tracer)
-    packed_params, packed_bytes = _packed(modules)
+    rows, sizes = owned(modules, tracer.calls)
+    packed_params, packed_bytes = packed(modules)
     return Trace(
         ops=tracer.records(),
-        modules=owned,
-        params=sum(m.params for m in owned) + packed_params,
-        trainable_params=sum(m.trainable_params for m in owned),
+        modules=rows,
+        params=sum(m.params for m in rows) + packed_params,
+        trainable_params=sum(m.trainable_params for m in rows),
         size_bytes=sizes[0] + packed_bytes,
         trainable_bytes=sizes[1],
         buffer_bytes=tracer.buffer_bytes(),
@@ -188,52 +188,6 @@ def _trace(
         train=train,
         real=tracer.real,
     )
-
-
-def _owned(modules: Modules, tracer: Tracer) -> tuple[tuple[ModuleRecord, ...], tuple[int, int]]:
-    """Each module's own parameters, every storage once; bytes of the state and of what is trained."""
-    seen: set[tuple[Any, ...]] = set()
-    rows = []
-    state = trained = 0
-    for name, module in modules:
-        params = trainable = 0
-        for p in module._parameters.values():
-            if p is not None and _first_time(p, seen):
-                params += p.numel()
-                state += p.numel() * p.itemsize
-                trainable += p.numel() * p.requires_grad
-                trained += p.numel() * p.itemsize * p.requires_grad
-        for key, b in module._buffers.items():
-            if b is not None and key not in module._non_persistent_buffers_set and _first_time(b, seen):
-                state += footprint(b)
-        rows.append(ModuleRecord(name, type(module).__name__, params, trainable, tracer.calls[name]))
-    return tuple(rows), (state, trained)
-
-
-def _first_time(t: Tensor, seen: set[tuple[Any, ...]]) -> bool:
-    """Whether this part of this storage was not seen before."""
-    if t.layout is torch.strided:
-        key: tuple[Any, ...] = (t.untyped_storage()._cdata, t.storage_offset())
-    else:
-        key = (id(t),)
-    if key in seen:
-        return False
-    seen.add(key)
-    return True
-
-
-def _packed(modules: Modules) -> tuple[int, int]:
-    """Elements and bytes of packed (quantised) weights, which are no parameters."""
-    count = size = 0
-    for _, module in modules:
-        if "quantized" not in type(module).__module__:
-            continue
-        for accessor in (getattr(module, "weight", None), getattr(module, "bias", None)):
-            value = accessor() if callable(accessor) and not isinstance(accessor, Tensor) else None
-            if isinstance(value, Tensor):
-                count += value.numel()
-                size += value.numel() * value.itemsize
-    return count, size
 
 
 def _built(
