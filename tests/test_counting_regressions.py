@@ -276,10 +276,8 @@ def test_parameters_in_one_flat_storage() -> None:
     import modelcmp
 
     everything, head, tail = slice(None), slice(10), slice(50, None)
-    for views, count in (
-        ((head, everything), 100),
-        ((everything, tail), 100),
-        ((head, tail), 60),
-        ((tail, head, tail), 60),
-    ):
-        assert modelcmp.profile(Flat(*views), torch.zeros(1)).params == count
+    even, odd = slice(0, None, 2), slice(1, None, 2)
+    for views in ((head, everything), (everything, tail), (even, odd)):
+        assert modelcmp.profile(Flat(*views), torch.zeros(1)).params == 100
+    for views in ((head, tail), (tail, head, tail)):
+        assert modelcmp.profile(Flat(*views), torch.zeros(1)).params == 60
