@@ -86,7 +86,9 @@ def compare(
     if isinstance(models, str):
         raise UsageError(f"compare takes several models: compare([{models!r}])")
     request = make_request(batch_size, input_size, dtype, kwargs)
-    result = profile_all(list(models), request, mode, convention, sort_by=sort_by)
+    if sort_by:
+        find(sort_by)
+    result = profile_all(list(models), request, mode, convention)
     return result.sorted(sort_by, reverse) if sort_by else result
 
 
@@ -107,7 +109,6 @@ def profile_all(
     mode: str,
     convention: str,
     *,
-    sort_by: str | None = None,
     keep_ops: bool = True,
     progress: Callable[[str, int], None] = lambda _name, _done: None,
 ) -> Comparison:
@@ -116,8 +117,6 @@ def profile_all(
     Unknown names are refused first; later failures are listed, and raised only when nothing is left.
     Without ``keep_ops`` only the metrics are kept: a thousand models then fit into little memory.
     """
-    if sort_by:
-        find(sort_by)
     for model in models:
         if isinstance(model, str):
             identify(model)

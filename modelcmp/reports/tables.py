@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..comparison import Comparison
 from ..metrics import METRICS, Metric
-from ..ranking import MEDALS, RANKED, medals, ranked
+from ..ranking import MEDALS, medals, rankings
 from ..records import ModelProfile
 from ..units import shape as shape_text
 
@@ -111,11 +111,10 @@ def rankings_table(profiles: Sequence[ModelProfile]) -> Table:
         table.add_column(medal, overflow="fold")
     if len(profiles) > places:
         table.add_column("Worst", overflow="fold", style="dim")
-    for key in RANKED:
-        entry = METRICS[key]
-        order = ranked(profiles, key)
-        shown = [*order[:places], *([order[-1]] if len(profiles) > places else [])]
-        table.add_row(_LABELS.get(key, entry.label), *(_winner(p, entry) for p in shown))
+    for ranking in rankings(profiles):
+        entry = ranking.metric
+        shown = [*ranking.order[:places], *([ranking.worst] if len(profiles) > places else [])]
+        table.add_row(_LABELS.get(entry.key, entry.label), *(_winner(p, entry) for p in shown))
     return table
 
 

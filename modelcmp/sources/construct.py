@@ -34,10 +34,8 @@ def build_without_weights(build: Callable[[], T]) -> T:
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _laptop():
         for allocators in _ATTEMPTS[:-1]:
-            with (
-                suppress(Exception, SystemExit),
-                _hollow(allocators),
-            ):  # the next attempt, or the last, shows what is wrong
+            # What is wrong with the constructor itself, the last attempt shows.
+            with suppress(Exception, SystemExit), _hollow(allocators):
                 return build()
         with _hollow(_ATTEMPTS[-1]):
             return build()

@@ -112,16 +112,9 @@ def bmm(a: Shape, b: Shape, *, out: Out) -> int:
     return prod(a) * b[2]
 
 
-@formula("aten.baddbmm")
+@formula("aten.baddbmm", "aten.addbmm")
 def baddbmm(bias: Shape, a: Shape, b: Shape, *, out: Out, **__: Any) -> Cost:
-    """Batched matrix product plus a bias."""
-    elements = prod(out[0])
-    return Cost(prod(a) * b[2], elements, activations=elements)
-
-
-@formula("aten.addbmm")
-def addbmm(bias: Shape, a: Shape, b: Shape, *, out: Out, **__: Any) -> Cost:
-    """Sum of the batch's matrix products plus a bias."""
+    """Batched matrix product (or the sum over its batch) plus a bias: BMKN MACs and one FLOP an output element."""
     elements = prod(out[0])
     return Cost(prod(a) * b[2], elements, activations=elements)
 
@@ -167,10 +160,8 @@ def trilinear(a: Shape, b: Shape, c: Shape, *_: Any, out: Out, **__: Any) -> int
 
     ``a`` is (N, 1, in1), ``b`` (O, in1, in2), ``c`` (N, 1, in2) with expanded dimensions.
     """
-    expand = _[:3]
     rows = prod(a) // a[-1]
     o, in1, in2 = b
-    del expand
     return rows * o * in2 * (in1 + 1)
 
 

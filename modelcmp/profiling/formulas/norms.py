@@ -11,15 +11,14 @@ Out = tuple[Shape, ...]
 NORM_FLOPS = 5
 
 
-def _norm(x: Shape, affine: bool, fvcore_each: int, width: int) -> Cost:
-    del affine
+def _norm(x: Shape, fvcore_each: int, width: int) -> Cost:
     return Cost(other=NORM_FLOPS * prod(x), fvcore=fvcore_each * prod(x), width=width)
 
 
 def _batch_norm(x: Shape, weight: Shape | None, training: bool) -> Cost:
     """fvcore counts 2 an element in eval (1 without weights), 5 (4) in training."""
     each = (5 if weight else 4) if training else (2 if weight else 1)
-    return _norm(x, bool(weight), each, x[1])
+    return _norm(x, each, x[1])
 
 
 @formula(
@@ -61,7 +60,7 @@ def layer_norm(x: Shape, shape: Any, weight: Shape | None = None, *_: Any, out: 
     >>> layer_norm((1, 197, 768), [768], (768,), out=((1, 197, 768),)).other
     756480
     """
-    return _norm(x, bool(weight), 5 if weight else 4, x[-1])
+    return _norm(x, 5 if weight else 4, x[-1])
 
 
 @formula("aten.rms_norm", "aten._fused_rms_norm", kind="norm", outputs=1)
@@ -73,19 +72,19 @@ def rms_norm(x: Shape, *_: Any, out: Out, **__: Any) -> Cost:
 @formula("aten.group_norm", kind="norm", outputs=1)
 def group_norm(x: Shape, groups: int, weight: Shape | None = None, *_: Any, out: Out, **__: Any) -> Cost:
     """Group normalisation (Wu and He, 2018)."""
-    return _norm(x, bool(weight), 5 if weight else 4, x[1])
+    return _norm(x, 5 if weight else 4, x[1])
 
 
 @formula("aten.native_group_norm", kind="norm", outputs=1)
 def native_group_norm(x: Shape, weight: Shape | None = None, *_: Any, out: Out, **__: Any) -> Cost:
     """Group normalisation as backends run it."""
-    return _norm(x, bool(weight), 5 if weight else 4, x[1])
+    return _norm(x, 5 if weight else 4, x[1])
 
 
 @formula("aten.instance_norm", kind="norm", outputs=1)
 def instance_norm(x: Shape, weight: Shape | None = None, *_: Any, out: Out, **__: Any) -> Cost:
     """Instance normalisation (Ulyanov et al., 2016)."""
-    return _norm(x, bool(weight), 5 if weight else 4, x[1])
+    return _norm(x, 5 if weight else 4, x[1])
 
 
 @formula("aten.embedding_renorm", kind="norm", rows=1)
