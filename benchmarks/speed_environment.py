@@ -15,14 +15,14 @@ from speed_tools import TOOLS
 _ABSOLUTE = re.compile(r"(?<![\w./:])/(?:[\w.+@-]+/)*([\w.+@-]+)")
 
 
-def describe(arguments: list[str], load: float) -> str:
+def describe(arguments: list[str], load: float, script: str = "benchmarks/profile_speed.py") -> str:
     """The environment and the command line as Markdown list items; ``load`` is the load average at the start."""
     return "\n".join(
         (
             f"- Date: {date.today().isoformat()}",
             f"- CPU: {cpu()}, {cores()} cores, load average {load:.1f} at the start; {platform.system()}",
             f"- Python {platform.python_version()}; {', '.join(versions())}",
-            f"- Command: `{command_line(arguments)}`",
+            f"- Command: `{command_line(arguments, script)}`",
         )
     )
 
@@ -54,13 +54,13 @@ def versions() -> list[str]:
     return found
 
 
-def command_line(arguments: list[str]) -> str:
+def command_line(arguments: list[str], script: str = "benchmarks/profile_speed.py") -> str:
     """The command as it can be typed again; folders outside of the checkout are left out.
 
     >>> command_line(["--models", "resnet18", "--command", "/opt/venv/bin/python /src/cli/compare_models.py"])
     "python benchmarks/profile_speed.py --models resnet18 --command 'python compare_models.py'"
     """
-    return shlex.join(["python", "benchmarks/profile_speed.py", *(without_folders(a) for a in arguments)])
+    return shlex.join(["python", script, *(without_folders(a) for a in arguments)])
 
 
 def without_folders(text: str) -> str:

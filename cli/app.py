@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .commands import audit, compare, layers, models
+from .commands import audit, cache, compare, layers, models, plot, scale
 
 DEFAULT = "compare"
 
@@ -48,7 +48,10 @@ app = typer.Typer(
 app.command("compare", no_args_is_help=True)(compare.compare)
 app.command("layers", no_args_is_help=True)(layers.layers)
 app.command("list")(models.list_models)
+app.command("scale", no_args_is_help=True)(scale.scale)
+app.command("plot", no_args_is_help=True)(plot.plot)
 app.command("audit", no_args_is_help=True)(audit.audit)
+app.add_typer(cache.app, name="cache")
 
 
 def _version(wanted: bool) -> None:
@@ -76,6 +79,9 @@ def main(
       compare-models resnet50 vit_b_16 swin_t --full
       compare-models layers resnet18 --top 10 --by macs
       compare-models list 'timm:vit_*'
+      compare-models 'timm:*' --where 'macs < 5G and params < 30M' --sort-by ai --top 20
+      compare-models 'torchvision:*' --pareto top1:macs --plot front.png
+      compare-models scale vit_b_16 --batch 1,2,4,...,256
       compare-models audit vit_b_16
 
     `--debug` anywhere shows the traceback of an error.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from modelcmp.errors import BadInput, UnknownName
 from modelcmp.registry import suggest
+
+if TYPE_CHECKING:
+    from modelcmp.profiling.many import Means
 
 FORMATS = ("table", "csv", "json", "markdown")
 _SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
@@ -31,9 +34,10 @@ def _one_of(*choices: str) -> Callable[[str], list[str]]:
 
 
 _MODEL_HELP = "resnet18, timm:vit_base_patch16_224, path/to/net.py:factory or package.module:factory."
+_MODELS_HELP = _MODEL_HELP + " Many: 'timm:vit_*', a folder, @names.txt, - (standard input)."
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help=_MODEL_HELP, autocompletion=complete_model, show_default=False)
+    list[str], typer.Argument(metavar="MODEL...", help=_MODELS_HELP, autocompletion=complete_model, show_default=False)
 ]
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help=_MODEL_HELP, autocompletion=complete_model, show_default=False)
@@ -94,6 +98,77 @@ Format = Annotated[
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of the terminal.")
 ]
+
+Reparam = Annotated[
+    bool, typer.Option("--reparam", help="In deployed form: branches and norms folded by the model's own methods.")
+]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", "-w", metavar="CONDITION", help="Only models with 'macs < 5e9 and params < 30M'."),
+]
+Join = Annotated[
+    list[Path] | None,
+    typer.Option("--join", metavar="CSV", help="Add a file's columns by model name; may be repeated."),
+]
+Pareto = Annotated[
+    str | None,
+    typer.Option(
+        "--pareto", "-p", metavar="A:B", help="Mark the front of two or more metrics: top1:macs, ai:params:depth=low."
+    ),
+]
+Top = Annotated[int | None, typer.Option("--top", "-t", metavar="N", min=1, help="Only the first N.")]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir", metavar="FOLDER", help="Where profiles are kept.", show_default="$MODELCMP_CACHE, or the user's"
+    ),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep profiles.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=1, help="Processes that profile.", show_default="by how much there is to do"
+    ),
+]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help="Stop a model that takes longer: 30, 5m.")
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option("--memory-limit", metavar="SIZE", help="Stop a model whose process needs more: 4GB."),
+]
+Engine = Annotated[
+    str, typer.Option("--engine", metavar="NAME", autocompletion=_one_of("local", "ray"), help="local or ray.")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="ADDRESS", help="Ray cluster: auto, host:6379, ray://host:10001.")
+]
+
+
+def means(
+    cache_dir: Path | None = None,
+    no_cache: bool = False,
+    jobs: int | None = None,
+    timeout: str | None = None,
+    memory_limit: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+) -> Means:
+    """How models are profiled, from the options that say so; raises UsageError."""
+    from modelcmp.engines import ENGINES, Limits, Options
+    from modelcmp.profiling.many import Means
+    from modelcmp.store.cache import Cache
+    from modelcmp.store.place import cache_folder
+    from modelcmp.units import parse_bytes, parse_seconds
+
+    from . import screen
+
+    ENGINES[engine]
+    if address is not None and engine == "local":
+        raise BadInput("--address names a cluster: add --engine ray")
+    limits = Limits(parse_seconds(timeout) if timeout else None, parse_bytes(memory_limit) if memory_limit else None)
+    cache = None if no_cache else Cache(cache_folder(cache_dir), screen.warn)
+    return Means(cache, engine, Options(jobs, limits, address=address))
 
 
 def parse_kwargs(text: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from modelcmp.records import ModelFailure
+    from modelcmp.records import ModelFailure, ModelProfile
 
 Progress = Callable[[str, int], None]
 
@@ -52,6 +52,20 @@ def write_text(text: str, output: Path | None) -> None:
         return
     write_whole(output, text)
     note(f"wrote {output}")
+
+
+def read_input() -> str:
+    """Standard input as text, for the model list '-'."""
+    return sys.stdin.read()
+
+
+def caption(profiles: Iterable[ModelProfile], without_batch: bool = False) -> str:
+    """What the figures of a picture hold for."""
+    first = next(iter(profiles), None)
+    if first is None:
+        return ""
+    batch = "" if without_batch else f"batch {first.batch_size}, "
+    return f"{batch}{first.dtype}, {first.mode} mode, convention {first.convention}"
 
 
 def note(message: str) -> None:

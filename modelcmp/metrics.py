@@ -6,7 +6,7 @@ derive from these entries. A metric is computed from the trace and from the metr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,9 @@ from .registry import Registry, suggest
 Value = float | int | str | None
 Values = Mapping[str, Value]
 Compute = Callable[[Trace, dict[str, "Value"], str], Value]
+Section = Literal["size", "cost", "traffic", "intensity", "accuracy", "joined"]
+Unit = Literal["count", "scaled", "bytes", "ratio", "percent", "plain", "text"]
+Better = Literal["low", "high"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,15 @@ class Metric:
     key: str
     label: str
     short: str  # column heading of the compact table
-    section: Literal["size", "cost", "traffic", "intensity"]
-    unit: Literal["count", "scaled", "bytes", "ratio", "percent", "text"]
-    better: Literal["low", "high"] | None  # natural direction, None where neither is better
+    section: Section
+    unit: Unit
+    better: Better  # natural direction, None where neither is better
     meaning: str
     reading: str
-    compute: Compute
+    compute: Compute | None  # None: no figure of the trace, it comes with the model
     alias: str = ""
     at_least: bool = False  # a lower bound when some op has no formula
+    by_convention: bool = True  # whether the convention may change it
 
     def text(self, value: Value, partial: bool = False) -> str:
         """The value as a terminal shows it; ``partial`` marks a lower bound."""
@@ -52,6 +56,7 @@ _WRITERS: dict[str, Callable[[float], str]] = {
     "bytes": lambda v: units.scaled(v, "B"),
     "ratio": units.ratio,
     "percent": units.percent,
+    "plain": units.plain,
     "text": str,
 }
 
@@ -62,40 +67,54 @@ def metric(
     key: str,
     label: str,
     short: str,
-    section: Literal["size", "cost", "traffic", "intensity"],
-    unit: Literal["count", "scaled", "bytes", "ratio", "percent", "text"],
-    better: Literal["low", "high"] | None,
+    section: Section,
+    unit: Unit,
+    better: Better,
     meaning: str,
     reading: str,
     *,
     alias: str = "",
     at_least: bool = False,
+    by_convention: bool = True,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as the computation of one metric."""
 
     def register(compute: Compute) -> Compute:
-        METRICS.add(key, Metric(key, label, short, section, unit, better, meaning, reading, compute, alias, at_least))
+        entry = Metric(
+            key, label, short, section, unit, better, meaning, reading, compute, alias, at_least, by_convention
+        )
+        METRICS.add(key, entry)
         return compute
 
     return register
 
 
-def find(name: str) -> Metric:
-    """The metric of a key or alias; raises UnknownName with what was probably meant."""
+def find(name: str, joined: Iterable[Metric] = ()) -> Metric:
+    """The metric of a key or alias, ``joined`` columns included; raises UnknownName with what was probably meant."""
+    known = [*joined, *METRICS.values()]
     wanted = name.strip().lower().replace("-", "_")
-    for entry in METRICS.values():
-        if wanted in (entry.key, entry.alias):
+    for entry in known:
+        if name.strip() == entry.key or wanted in (entry.key.lower(), entry.alias):
             return entry
-    names = [*METRICS, *(m.alias for m in METRICS.values() if m.alias)]
+    names = [*(m.key for m in known), *(m.alias for m in known if m.alias)]
     raise UnknownName("metric", name, suggest(wanted, names))
 
 
-def evaluate(trace: Trace, convention: str) -> dict[str, Value]:
-    """Every metric of one trace, in the order of METRICS."""
+def evaluate(trace: Trace, convention: str, given: Values | None = None) -> dict[str, Value]:
+    """Every metric of one trace, in the order of METRICS; ``given`` holds those that come with the model."""
     values: dict[str, Value] = {}
     for key, entry in METRICS.items():
-        values[key] = entry.compute(trace, values, convention)
+        values[key] = (given or {}).get(key) if entry.compute is None else entry.compute(trace, values, convention)
     return values
+
+
+def under(trace: Trace, values: Values, convention: str) -> dict[str, Value]:
+    """Values of the same trace under another convention."""
+    found = dict(values)
+    for key, entry in METRICS.items():
+        if entry.compute is not None and entry.by_convention:
+            found[key] = entry.compute(trace, found, convention)
+    return found
 
 
 def _quotient(values: Values, top: str, bottom: str) -> float | None:
@@ -135,7 +154,7 @@ def _layers(t: Trace, v: Values, c: str) -> Value:
 
 @metric("depth", "Depth", "Depth", "size", "count", "low",
         "Longest chain of layers that depend on each other.",
-        "What cannot run in parallel: the latency-critical part.")
+        "What cannot run in parallel: the latency-critical part.", by_convention=False)
 def _depth(t: Trace, v: Values, c: str) -> Value:
     return red.depth(t.ops)
 
@@ -219,14 +238,14 @@ def _weight(t: Trace, v: Values, c: str) -> Value:
 
 @metric("fused_traffic_bytes", "Fused total", "Fused", "traffic", "bytes", "low",
         "Traffic when pointwise, normalisation and activation ops fold into the op that feeds them.",
-        "What an ideal pointwise-fusing compiler leaves.", alias="fused")
+        "What an ideal pointwise-fusing compiler leaves.", alias="fused", by_convention=False)
 def _fused(t: Trace, v: Values, c: str) -> Value:
     return red.fused_traffic_bytes(t)
 
 
 @metric("minimal_traffic_bytes", "Minimal total", "Minimal", "traffic", "bytes", "low",
         "Weights, model inputs and outputs once each.",
-        "The strict lower bound: no schedule moves less.")
+        "The strict lower bound: no schedule moves less.", by_convention=False)
 def _minimal(t: Trace, v: Values, c: str) -> Value:
     return red.minimal_traffic_bytes(t)
 
@@ -241,7 +260,7 @@ def _bytes_per_flop(t: Trace, v: Values, c: str) -> Value:
 @metric("peak_activation_bytes", "Peak activations", "Peak", "traffic", "bytes", "low",
         "Most bytes of intermediates alive at once, by liveness; with `--mode train` also what backward keeps, "
         "gradients and Adam's two moments.",
-        "With the weights: the memory that a run needs.", alias="peak_memory")
+        "With the weights: the memory that a run needs.", alias="peak_memory", by_convention=False)
 def _peak(t: Trace, v: Values, c: str) -> Value:
     return red.peak_activation_bytes(t) + (red.training_state_bytes(t) if t.train else 0)
 
@@ -308,3 +327,12 @@ def _compute_flops_pct(t: Trace, v: Values, c: str) -> Value:
         "Share of the FLOPs that are in layers below 10 FLOP/byte.", "Arithmetic that waits for memory.")
 def _memory_flops_pct(t: Trace, v: Values, c: str) -> Value:
     return _share(t, c, "memory-bound", True)
+
+
+METRICS.add("top1", Metric(
+    "top1", "Top-1 accuracy", "Top-1", "accuracy", "percent", "high",
+    "ImageNet-1K top-1 accuracy, percent: the best that torchvision publishes for the model at this input size.",
+    "Other sources publish none: add a table of your own with `--join`.", None, by_convention=False))
+METRICS.add("top5", Metric(
+    "top5", "Top-5 accuracy", "Top-5", "accuracy", "percent", "high",
+    "ImageNet-1K top-5 accuracy of the same weights, percent.", "Saturates: prefer top-1.", None, by_convention=False))

@@ -33,12 +33,12 @@ class Ranking:
         return self.order[-1]
 
 
-def ranked(profiles: Iterable[ModelProfile], by: str, reverse: bool = False) -> tuple[ModelProfile, ...]:
+def ranked(profiles: Iterable[ModelProfile], by: str | Metric, reverse: bool = False) -> tuple[ModelProfile, ...]:
     """Profiles in the natural order of a metric (best first), unknown values last.
 
     Equal values keep the order in which they were given. Raises UnknownName.
     """
-    entry = find(by)
+    entry = find(by) if isinstance(by, str) else by
     everyone = list(profiles)
     known = [p for p in everyone if p.values[entry.key] is not None]
     unknown = [p for p in everyone if p.values[entry.key] is None]
@@ -52,18 +52,17 @@ def _sortable(profile: ModelProfile, key: str) -> tuple[float, str]:
     return (0.0, value) if isinstance(value, str) else (float(value or 0), "")
 
 
-def medals(profiles: Sequence[ModelProfile], by: str) -> dict[int, str]:
+def medals(profiles: Sequence[ModelProfile], by: str | Metric) -> dict[int, str]:
     """Medal of each of the best three, by position in ``profiles``; equal values share one.
 
     Nobody gets a medal for a metric without a better end, nor where all are equal.
     """
-    entry = find(by)
+    entry = find(by) if isinstance(by, str) else by
     values = {p.values[entry.key] for p in profiles if p.values[entry.key] is not None}
     if entry.better is None or len(values) < 2:
         return {}
-    order = [p.values[entry.key] for p in ranked(profiles, by) if p.values[entry.key] is not None]
-    places = {i: order.index(v) for i, p in enumerate(profiles) if (v := p.values[entry.key]) is not None}
-    return {i: MEDALS[place] for i, place in places.items() if place < len(MEDALS)}
+    best = [p.values[entry.key] for p in ranked(profiles, entry)[: len(MEDALS)] if p.values[entry.key] is not None]
+    return {i: MEDALS[best.index(v)] for i, p in enumerate(profiles) if (v := p.values[entry.key]) in best}
 
 
 def rankings(profiles: Sequence[ModelProfile]) -> tuple[Ranking, ...]:

@@ -6,6 +6,9 @@ Prefixes are decimal (1 MB = 1e6 bytes), as in the published tables that people 
 from __future__ import annotations
 
 import math
+import re
+
+from .errors import BadInput
 
 UNKNOWN = "?"
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -55,6 +58,42 @@ def percent(value: float | None) -> str:
     ('42.1%', '100.0%')
     """
     return UNKNOWN if value is None else f"{value:.1f}%"
+
+
+def parse_bytes(text: str) -> int:
+    """Read an amount of memory; raises BadInput.
+
+    >>> parse_bytes("4GB"), parse_bytes("1.5G"), parse_bytes("512 MiB"), parse_bytes("1000")
+    (4000000000, 1500000000, 536870912, 1000)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise BadInput(f"{text!r} is no amount of memory: write 4GB, 512MB or 2GiB")
+    base = 1024.0 if match[3] else 1000.0
+    return round(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
+
+
+def parse_seconds(text: str) -> float:
+    """Read a time; raises BadInput.
+
+    >>> parse_seconds("30"), parse_seconds("1.5m"), parse_seconds("2h")
+    (30.0, 90.0, 7200.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise BadInput(f"{text!r} is no time: write 30 (seconds), 5m or 1h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2].lower()]
+
+
+def plain(value: float | None) -> str:
+    """Write a figure whose unit we do not know, with up to six significant digits.
+
+    >>> plain(76.13), plain(1024), plain(123456.789)
+    ('76.13', '1024', '123457')
+    """
+    if value is None:
+        return UNKNOWN
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def count(value: float | None) -> str:

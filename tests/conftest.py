@@ -29,6 +29,14 @@ NUMBER = 3
 """
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Each test keeps its profiles in a folder of its own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MODELCMP_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture
 def net_file(tmp_path):
     """A file with the user's own model."""

@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
-    0: ("errors", "registry", "units", "files"),
+    0: ("errors", "registry", "units", "files", "environment"),
     1: ("records", "metrics", "reductions", "tabular"),
-    2: ("ranking", "store", "tracking", "engines"),
+    2: ("ranking", "pareto", "growth", "where", "joining", "store", "tracking", "engines"),
     3: ("comparison", "sources", "hardware", "dumps", "profiling.formulas"),
     4: ("profiling", "training"),
     5: ("diffing", "sweeps"),
@@ -91,7 +91,8 @@ def test_house_rules(path):
         "import modelcmp",
         "import modelcmp.metrics, modelcmp.ranking, modelcmp.comparison, modelcmp.tabular",
         "from modelcmp.sources import find_names; assert find_names('resnet')",
-        "import modelcmp.reports.tables, modelcmp.reports.export",
+        "import modelcmp.reports.tables, modelcmp.reports.export, modelcmp.reports.plots",
+        "import modelcmp.profiling.many, modelcmp.store.cache, modelcmp.sources.selection",
         "import modelcmp_cli.app",
     ],
 )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import options as opt
 from .. import screen
+from ..choosing import Choice, read_choice
+from ..profiled import check_profiling, profiled
 
 if TYPE_CHECKING:
     from modelcmp.comparison import Comparison
     from modelcmp.metrics import Metric
+
+#: How many models a remark names.
+_NAMED = 5
 
 
 def compare(
@@ -21,10 +27,18 @@ def compare(
         typer.Option(
             "--sort-by", "-s", metavar="METRIC", autocompletion=lambda incomplete: _metric_names(incomplete),
             help="Best first by a metric: params, size, macs, flops, memory, efficiency, ai, layers, depth, "
-            "activations, peak_memory or any other key.",
+            "activations, peak_memory, top1 or any other key.",
         ),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Worst first.")] = False,
+    top: opt.Top = None,
+    where: opt.Where = None,
+    join: opt.Join = None,
+    pareto: opt.Pareto = None,
+    front_only: Annotated[bool, typer.Option("--front-only", help="Only the models on the Pareto front.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the front: .png, .svg or .html.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Every section, and the rankings.")] = False,
     columns: Annotated[
         str | None, typer.Option("--columns", "-c", metavar="A,B,C", help="Only these metrics, in this order.")
@@ -37,12 +51,21 @@ def compare(
     mode: opt.Mode = "eval",
     convention: opt.Convention = "total",
     kwargs: opt.Kwargs = None,
+    reparam: opt.Reparam = False,
     strict: opt.Strict = False,
+    jobs: opt.Jobs = None,
+    timeout: opt.Timeout = None,
+    memory_limit: opt.MemoryLimit = None,
+    engine: opt.Engine = "local",
+    address: opt.Address = None,
+    cache_dir: opt.CacheDir = None,
+    no_cache: opt.NoCache = False,
 ) -> int:  # fmt: skip
-    """Profile models and compare them side by side.
+    """Profile models and compare them side by side, two or the whole zoo.
 
     Nothing is downloaded or computed: parameters, MACs, FLOPs, memory traffic, arithmetic intensity
-    and roofline class follow from the operations that one forward pass runs.
+    and roofline class follow from the operations that one forward pass runs. What was profiled once
+    is answered from a cache.
 
     \b
     Examples:
@@ -50,83 +73,79 @@ def compare(
       compare-models resnet50 vit_b_16 swin_t --full
       compare-models resnet18 resnet34 --columns params,macs,depth --format csv
       compare-models timm:convnext_tiny net.py:build --input-size 224 --batch-size 8
-      compare-models resnet18 vit_b_16 --output table.md
+      compare-models 'timm:*' --where 'macs < 5G and params < 30M' --sort-by ai --top 20
+      compare-models 'torchvision:*' --pareto top1:macs --front-only --plot front.png
+      compare-models 'timm:vit_*' --join accuracy.csv --sort-by top1 --jobs 4
+      compare-models nets/ resnet18 --timeout 60 --memory-limit 4GB
     """
-    from modelcmp.metrics import find
-    from modelcmp.sources import identify
+    from modelcmp.sources.selection import expand
 
     style = opt.choose_format(format, output)
-    chosen = _columns(columns) if columns is not None else None
-    by = find(sort_by) if sort_by else None
-    for spec in models:
-        identify(spec)
-    result = _profiled(models, opt.parse_kwargs(kwargs), batch_size, input_size, dtype, mode, convention)
-    if by is not None:
-        result = result.sorted(by.key, reverse)
-    _render(result, style, chosen, by, full, output, convention)
-    _remarks(result, style)
-    uncounted = any(p.uncounted for p in result)
-    return 1 if result.failures or (strict and uncounted) else 0
+    choice = read_choice(join=join, where=where, pareto=pareto, sort_by=sort_by, reverse=reverse,
+                         front_only=front_only, top=top, columns=columns)  # fmt: skip
+    if plot is not None:
+        _check_plot(plot, choice)
+    request = check_profiling(batch_size, input_size, dtype, opt.parse_kwargs(kwargs), reparam, mode, convention)
+    specs = expand(models, screen.read_input)
+    means = opt.means(cache_dir, no_cache, jobs, timeout, memory_limit, engine, address)
+    everyone = profiled([(spec, request) for spec in specs], mode, convention, means)
+    narrowed = choice.narrowed(everyone, screen.note)
+    shown = choice.shown(narrowed)
+    _render(shown, style, choice, full, output, convention, choice.summary(everyone, narrowed, shown))
+    _remarks(shown, style)
+    if plot is not None:
+        _draw(narrowed, choice, plot)
+    return 1 if everyone.failures or (strict and any(p.uncounted for p in shown)) else 0
 
 
-def _columns(text: str) -> list[Metric]:
-    """The chosen metrics, each once; raises UnknownName or BadInput."""
+def _check_plot(plot: Path, choice: Choice) -> None:
     from modelcmp.errors import BadInput
-    from modelcmp.metrics import find
+    from modelcmp.reports.plots import check_picture
 
-    chosen = [find(name) for name in text.split(",") if name.strip()]
-    if not chosen:
-        raise BadInput("--columns names no metric: write --columns params,macs,ai")
-    return list(dict.fromkeys(chosen))
+    if not choice.axes:
+        raise BadInput("--plot draws the front of --pareto: add --pareto top1:macs, or use `compare-models plot`")
+    check_picture(plot)
 
 
-def _profiled(
-    models: list[str],
-    kwargs: dict[str, object],
-    batch_size: int,
-    input_size: str | None,
-    dtype: str,
-    mode: str,
-    convention: str,
-) -> Comparison:
-    with screen.progress(len(models)) as progress:
-        from modelcmp.profiling.compare import make_request, profile_all
-        from modelcmp.profiling.profile import check_options
+def _draw(narrowed: Comparison, choice: Choice, plot: Path) -> None:
+    """The first metric of the front upwards, the second to the right."""
+    from modelcmp.reports.plots import save, scatter
 
-        request = make_request(batch_size, input_size, dtype, kwargs)
-        check_options(mode, convention, dtype)
-        return profile_all(models, request, mode, convention, keep_ops=False, progress=progress)
+    y, x = choice.axes[:2]
+    front = {i for i, p in enumerate(narrowed) if p.values.get("pareto")}
+    save(
+        scatter(narrowed.profiles, x, y, front), plot,
+        title=f"{y.label} against {x.label}", caption=screen.caption(narrowed.profiles),
+    )  # fmt: skip
+    screen.note(f"wrote {plot}")
 
 
 def _render(
     result: Comparison,
     style: str,
-    chosen: list[Metric] | None,
-    by: Metric | None,
+    choice: Choice,
     full: bool,
     output: opt.Output,
     convention: str,
+    summary: list[str],
 ) -> None:
     from modelcmp.metrics import METRICS
     from modelcmp.reports import export, tables
-    from modelcmp.tabular import COMPACT
 
-    shown = chosen or [METRICS[key] for key in COMPACT]
-    if by is not None and not chosen and by not in shown:
-        shown.insert(-1, by)
-    spare = [] if chosen else [METRICS[key] for key in ("flops", "traffic_bytes") if by is not METRICS[key]]
+    chosen = list(choice.columns) if choice.columns else None
+    shown, spare = _columns_of(choice)
     if style == "table":
         width = screen.stdout().width if output is None else 120
         found = (
             tables.full_tables(result, width)
             if full and not chosen
-            else tables.comparison_table(result, shown, by, width, spare)
+            else tables.comparison_table(result, shown, choice.by, width, spare)
         )
-        lines = export.settings_lines(result.profiles)[:1]
+        lines = [*summary, *export.settings_lines(result.profiles)[:1]]
         screen.show([*found, *lines], output)
     elif style == "markdown":
-        every = list(METRICS.values()) if full and not chosen else shown
-        screen.write_text(export.comparison_markdown(result, every), output)
+        every = [*METRICS.values(), *result.joined] if full and not chosen else shown
+        screen.write_text(export.comparison_markdown(result, every, summary), output)
     else:
         rows = export.comparison_rows(result, chosen)
         text = (
@@ -135,6 +154,20 @@ def _render(
             else export.csv_text(rows, result.failures)
         )
         screen.write_text(text, output)
+
+
+def _columns_of(choice: Choice) -> tuple[list[Metric], list[Metric]]:
+    """What a table shows, and what of it may be left out where there is no room."""
+    from modelcmp.metrics import METRICS
+    from modelcmp.tabular import COMPACT
+
+    if choice.columns:
+        return list(choice.columns), []
+    shown = [METRICS[key] for key in COMPACT]
+    named = {m.key for m in choice.named}
+    shown[-1:-1] = [m for m in choice.named if m.key not in COMPACT]
+    spare = [m for m in shown if m.key in ("flops", "traffic_bytes", "bound", "ai") and m.key not in named]
+    return shown, sorted(spare, key=lambda m: ("flops", "traffic_bytes", "bound", "ai").index(m.key))
 
 
 def _remarks(result: Comparison, style: str) -> None:
@@ -147,8 +180,9 @@ def _remarks(result: Comparison, style: str) -> None:
     if style == "table":
         remarks = dict.fromkeys(remark for profile in result for remark in profile.notes)
         for remark in remarks:
-            names = ", ".join(dict.fromkeys(p.name for p in result if remark in p.notes))
-            screen.note(f"{names}: {remark}")
+            names = list(dict.fromkeys(p.name for p in result if remark in p.notes))
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            screen.note(f"{', '.join(names[:_NAMED])}{more}: {remark}")
 
 
 def _metric_names(incomplete: str) -> list[str]:

@@ -34,6 +34,7 @@ def layers(
     mode: opt.Mode = "eval",
     convention: opt.Convention = "total",
     kwargs: opt.Kwargs = None,
+    reparam: opt.Reparam = False,
     strict: opt.Strict = False,
 ) -> int:
     """Show one model layer by layer, or operation by operation.
@@ -61,7 +62,7 @@ def layers(
         from modelcmp.profiling.compare import make_request, profile_spec
 
         progress(model, 0)
-        request = make_request(batch_size, input_size, dtype, opt.parse_kwargs(kwargs))
+        request = make_request(batch_size, input_size, dtype, opt.parse_kwargs(kwargs), reparam)
         profile = profile_spec(model, request, mode, convention)
     rows = _rows(profile, ops, depth)
     if by is not None or top is not None:

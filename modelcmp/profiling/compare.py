@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..comparison import Comparison
+from ..engines import Options
 from ..errors import ModelcmpError, UsageError
 from ..metrics import find
 from ..records import ModelFailure, ModelProfile
 from ..sources import Inputs, Request, as_inputs, identify, resolve
-from ..sources.images import parse_size
+from ..sources.selection import expand
+from ..store.cache import Cache
+from ..store.place import cache_folder
+from .many import Means, Work, profile_many, sorted_out
+from .options import Size, check_options, make_request
 
 if TYPE_CHECKING:
     from torch import nn
-
-Size = int | str | tuple[int, ...] | None
 
 
 def profile(
@@ -29,24 +34,27 @@ def profile(
     mode: str = "eval",
     convention: str = "total",
     kwargs: dict[str, Any] | None = None,
+    reparam: bool = False,
 ) -> ModelProfile:
     """Profile one model without weights or compute.
 
     ``model`` is a spec (``"resnet18"``, ``"timm:NAME"``, ``"net.py:factory"``) or an ``nn.Module``;
     a module needs ``inputs``: a tensor, a tuple of positional or a dict of keyword inputs (meta
-    tensors will do). Raises ModelcmpError: UnknownName, BadInput, BuildError or ForwardError.
+    tensors will do). ``reparam`` folds branches and norms first where the model has a deployed form.
+    Raises ModelcmpError: UnknownName, BadInput, BuildError or ForwardError.
 
     >>> import modelcmp
     >>> modelcmp.profile("resnet18").macs
     1814073344
     """
     if not isinstance(model, str):
-        if (batch_size, input_size, dtype, kwargs) != (1, None, "fp32", None):
+        if (batch_size, input_size, dtype, kwargs, reparam) != (1, None, "fp32", None, False):
             raise UsageError("a module is profiled as it is, on its inputs: change those instead of the options")
         return _profile_module(model, inputs, mode, convention)
     if inputs is not None:
         raise UsageError("inputs go with an nn.Module; a model named by a spec takes batch_size and input_size")
-    request = make_request(batch_size, input_size, dtype, kwargs)
+    request = make_request(batch_size, input_size, dtype, kwargs, reparam)
+    check_options(mode, convention, dtype, reparam)
     return profile_spec(model, request, mode, convention)
 
 
@@ -73,10 +81,16 @@ def compare(
     mode: str = "eval",
     convention: str = "total",
     kwargs: dict[str, Any] | None = None,
+    reparam: bool = False,
+    cache: bool = False,
+    jobs: int = 1,
 ) -> Comparison:
     """Profile several models at the same settings; a module goes with its inputs as ``(module, inputs)``.
 
-    A model that cannot be built or run is listed in ``failures`` and the others still compared.
+    Specs may be globs, folders and lists as on the command line (``"timm:vit_*"``). ``cache`` keeps
+    profiles in the platform's cache folder and answers from there, ``jobs`` profiles in that many
+    processes: both for specs only, and without ``.ops`` and ``.layers``. A model that cannot be built or
+    run is listed in ``failures`` and the others still compared.
     Raises UsageError (an unknown name, metric or option) before anything is profiled.
 
     >>> import modelcmp
@@ -85,37 +99,41 @@ def compare(
     """
     if isinstance(models, str):
         raise UsageError(f"compare takes several models: compare([{models!r}])")
-    request = make_request(batch_size, input_size, dtype, kwargs)
+    request = make_request(batch_size, input_size, dtype, kwargs, reparam)
+    check_options(mode, convention, dtype, reparam)
     if sort_by:
         find(sort_by)
-    result = profile_all(list(models), request, mode, convention)
+    given = _expanded(models)
+    if cache or jobs != 1:
+        result = _of_specs(given, request, mode, convention, cache, jobs)
+    else:
+        result = profile_all(given, request, mode, convention)
     return result.sorted(sort_by, reverse) if sort_by else result
 
 
-def make_request(batch_size: int, input_size: Size, dtype: str, kwargs: dict[str, Any] | None) -> Request:
-    """Check how models are to be fed; raises UsageError."""
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise UsageError(f"batch size {batch_size!r} is not possible: use a whole number from 1 up")
-    if input_size is None:
-        return Request(batch_size, None, dtype, kwargs or {})
-    if isinstance(input_size, list | tuple):
-        input_size = "x".join(map(str, input_size))
-    return Request(batch_size, parse_size(str(input_size)), dtype, kwargs or {})
+def _expanded(models: Iterable[Any]) -> list[Any]:
+    """Specs in place of globs, folders and lists; modules as they are."""
+    given: list[Any] = []
+    for model in models:
+        given += expand([model]) if isinstance(model, str) else [model]
+    return given
 
 
-def profile_all(
-    models: list[Any],
-    request: Request,
-    mode: str,
-    convention: str,
-    *,
-    keep_ops: bool = True,
-    progress: Callable[[str, int], None] = lambda _name, _done: None,
-) -> Comparison:
-    """Profile each model; ``progress`` is told the name and how many are done.
+def _of_specs(specs: list[Any], request: Request, mode: str, convention: str, cache: bool, jobs: int) -> Comparison:
+    """Through the cache and in several processes."""
+    if not all(isinstance(spec, str) for spec in specs):
+        raise UsageError("cache and jobs go with specs (text): an nn.Module is profiled here and now")
+    kept = Cache(cache_folder(), warnings.warn) if cache else None
+    work = [Work(spec, request, mode) for spec in specs]
+    with kept or nullcontext():
+        results = profile_many(work, convention, Means(kept, options=Options(workers=jobs)), lambda _name, _done: None)
+    return Comparison(*sorted_out(results))
+
+
+def profile_all(models: list[Any], request: Request, mode: str, convention: str) -> Comparison:
+    """Profile each model here and now, with its operations.
 
     Unknown names are refused first; later failures are listed, and raised only when nothing is left.
-    Without ``keep_ops`` only the metrics are kept: a thousand models then fit into little memory.
     """
     for model in models:
         if isinstance(model, str):
@@ -123,12 +141,10 @@ def profile_all(
     done: list[ModelProfile] = []
     failed: list[ModelFailure] = []
     refused: UsageError | None = None
-    for i, model in enumerate(models):
+    for model in models:
         name = model if isinstance(model, str) else type(model[0] if isinstance(model, tuple) else model).__name__
-        progress(name, i)
         try:
-            made = _profile_any(model, request, mode, convention)
-            done.append(made if keep_ops else replace(made, trace=None))
+            done.append(_profile_any(model, request, mode, convention))
         except ModelcmpError as error:
             failed.append(ModelFailure(name, type(error).__name__, str(error)))
             refused = refused or (error if isinstance(error, UsageError) else None)

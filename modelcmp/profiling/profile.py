@@ -7,7 +7,7 @@ import copy
 import gc
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,29 +17,20 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .. import metrics
-from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData, UnknownName
-from ..records import CONVENTIONS, Access, ModelProfile, Trace
+from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData
+from ..records import Access, ModelProfile, Trace
 from ..reductions import distinct_outputs, uncounted
-from ..registry import suggest
 from ..sources import Inputs, Request, Subject
 from ..sources.construct import build_with_weights, build_without_weights, use_own_statistics
 from ..sources.feeding import fitted, tensors_of
 from ..sources.images import short_name, torch_dtype
+from ..sources.reparam import deployed
 from ..units import shape as shape_text
+from .options import check_options
 from .parameters import owned, packed
 from .preserve import preserved
 from .session import tracing
 from .tracer import Modules, Tracer, walk
-
-MODES = ("eval", "train")
-
-
-def check_options(mode: str, convention: str, dtype: str) -> None:
-    """Refuse unknown modes, conventions and dtypes before any work."""
-    for kind, value, known in (("mode", mode, MODES), ("convention", convention, CONVENTIONS)):
-        if value not in known:
-            raise UnknownName(kind, value, suggest(value, known))
-    torch_dtype(dtype)
 
 
 def profile_subject(
@@ -54,12 +45,13 @@ def profile_subject(
         trace, inputs, extra = _trace_subject(subject, request, mode == "train")
     return make_profile(
         trace, convention, name=subject.name, source=subject.source, inputs=inputs, batch_size=request.batch_size,
-        dtype=request.dtype, mode=mode, notes=(*subject.notes, *notes, *extra),
+        dtype=request.dtype, mode=mode, notes=(*subject.notes, *notes, *extra), given=subject.given,
     )  # fmt: skip
 
 
 def _trace_subject(subject: Subject, request: Request, train: bool) -> tuple[Trace, Inputs, tuple[str, ...]]:
     """Trace without data; where forward needs numbers, for real."""
+    subject = deployed(subject) if request.reparam else subject
     try:
         inputs = subject.inputs(request, "meta")
         model = _typed(_built(subject, subject.build, build_without_weights), request.dtype)
@@ -111,12 +103,14 @@ def profile_module(
     )  # fmt: skip
 
 
-def make_profile(trace: Trace, convention: str, *, inputs: Inputs, **identity: Any) -> ModelProfile:
-    """Evaluate every metric of a trace under one convention."""
+def make_profile(
+    trace: Trace, convention: str, *, inputs: Inputs, given: Mapping[str, float] | None = None, **identity: Any
+) -> ModelProfile:
+    """Evaluate every metric of a trace under one convention; ``given`` metrics come with the model."""
     return ModelProfile(
         input_shape=tuple(tuple(t.shape) for t in tensors_of((inputs.args, inputs.kwargs))),
         convention=convention,
-        values=metrics.evaluate(trace, convention),
+        values=metrics.evaluate(trace, convention, given),
         uncounted=uncounted(trace.ops),
         trace=trace,
         **identity,
@@ -128,7 +122,7 @@ def under_convention(profile: ModelProfile, convention: str) -> ModelProfile:
     check_options(profile.mode, convention, "fp32")
     if profile.trace is None:
         raise BadInput(f"{profile.name}: its operations were not kept, profile it again")
-    return replace(profile, convention=convention, values=metrics.evaluate(profile.trace, convention))
+    return replace(profile, convention=convention, values=metrics.under(profile.trace, profile.values, convention))
 
 
 def trace_module(model: nn.Module, inputs: Inputs, *, train: bool = False, real: bool = False, name: str = "") -> Trace:

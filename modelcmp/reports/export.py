@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .. import __version__
 from ..comparison import Comparison
+from ..environment import environment
 from ..metrics import METRICS, Metric
 from ..records import ModelFailure, ModelProfile
 from ..reductions import COMPUTE_BOUND_ABOVE, MEMORY_BOUND_BELOW
@@ -24,22 +23,6 @@ CONVENTION_TEXT = {
     "contraction": "FLOPs = 2·MACs of contractions only",
     "fvcore": "fvcore's flops: MACs plus its normalisation and pooling handlers",
 }
-
-
-def environment() -> dict[str, str | None]:
-    """Versions that decide the figures."""
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        **{name: _version(name) for name in ("torch", "torchvision", "timm")},
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def conventions(convention: str) -> dict[str, Any]:
@@ -72,8 +55,9 @@ def comparison_rows(comparison: Comparison, columns: Sequence[Metric] | None = N
     rows = []
     for profile in comparison.profiles:
         row = profile_row(profile)
-        chosen = {m.key for m in columns} if columns else set(METRICS)
-        rows.append({k: v for k, v in row.items() if k not in METRICS or k in chosen} | {"notes": list(profile.notes)})
+        figures = {*METRICS, *(m.key for m in comparison.joined)}
+        chosen = {m.key for m in columns} if columns else figures
+        rows.append({k: v for k, v in row.items() if k not in figures or k in chosen} | {"notes": list(profile.notes)})
     return rows
 
 
@@ -107,14 +91,18 @@ def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def comparison_markdown(comparison: Comparison, columns: Sequence[Metric]) -> str:
+def comparison_markdown(comparison: Comparison, columns: Sequence[Metric], summary: Sequence[str] = ()) -> str:
     """The comparison as a GitHub table with its conventions below."""
-    rows = [[p.name, *(m.text(p.values[m.key], p.partial) for m in columns)] for p in comparison.profiles]
+    rows = [[_marked(p), *(m.text(p.values[m.key], p.partial) for m in columns)] for p in comparison.profiles]
     rows += [[f.name, "failed", *[""] * (len(columns) - 1)] for f in comparison.failures]
     words = [m.short for m in columns if m.unit == "text"]
     table = markdown_table(["Model", *(m.short for m in columns)], rows, text=words)
-    lines = [*settings_lines(comparison.profiles), *(_cell(f.message) for f in comparison.failures)]
+    lines = [*summary, *settings_lines(comparison.profiles), *(_cell(f.message) for f in comparison.failures)]
     return table + "".join(f"\n{line}\n" for line in lines)
+
+
+def _marked(profile: ModelProfile) -> str:
+    return f"◆ {profile.name}" if profile.values.get("pareto") else profile.name
 
 
 def settings_lines(profiles: Sequence[ModelProfile]) -> list[str]:
@@ -122,8 +110,10 @@ def settings_lines(profiles: Sequence[ModelProfile]) -> list[str]:
     if not profiles:
         return []
     first = profiles[0]
+    batches = sorted({p.batch_size for p in profiles})
+    batch = f"{batches[0]}" if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
     lines = [
-        f"batch {first.batch_size}, {first.dtype}, {first.mode} mode; convention {first.convention}: "
+        f"batch {batch}, {first.dtype}, {first.mode} mode; convention {first.convention}: "
         f"{CONVENTION_TEXT[first.convention]}; traffic eager, AI in FLOP/byte."
     ]
     return lines + uncounted_lines(profiles)

@@ -22,6 +22,7 @@ SECTIONS = {
     "cost": "Computational cost",
     "traffic": "Memory traffic",
     "intensity": "Arithmetic intensity",
+    "accuracy": "Published accuracy",
 }
 NAME_WIDTH = 16  # a name is folded, never cut; no narrower than this
 _LABELS = {"traffic_bytes": "Traffic"}  # its label is "Total" under the heading of its section
@@ -48,7 +49,7 @@ def metric_columns(profiles: Sequence[ModelProfile], entries: Sequence[Metric]) 
     columns = []
     for entry in entries:
         cells = tuple(entry.text(p.values[entry.key], p.partial) for p in profiles)
-        gold = [i for i, medal in medals(profiles, entry.key).items() if medal == MEDALS[0]]
+        gold = [i for i, medal in medals(profiles, entry).items() if medal == MEDALS[0]]
         justify: Literal["left", "right"] = "left" if entry.unit == "text" else "right"
         columns.append(Column(entry.short, cells, justify, gold[0] if len(gold) == 1 else None))
     return columns
@@ -62,17 +63,24 @@ def comparison_table(
     Where it would not fit the width, ``spare`` metrics are left out one by one; then it is split.
     """
     profiles = comparison.profiles
-    prizes = medals(profiles, sort_by.key) if sort_by else {}
+    prizes = medals(profiles, sort_by) if sort_by else {}
     failed = [f.name for f in comparison.failures]
     marks = [prizes.get(i, "") for i in range(len(profiles))] if prizes else None
     names = [p.name for p in profiles]
     for left_out in range(len(spare) + 1):
         shown = [m for m in columns if m not in spare[:left_out]]
-        made = [*_input_column(profiles), *metric_columns(profiles, shown)]
+        made = [*_front_column(profiles), *_input_column(profiles), *metric_columns(profiles, shown)]
         found = split_tables(names, made, width, name_width=NAME_WIDTH - 3, failed=failed, marks=marks)
         if len(found) == 1:
             return found
     return found
+
+
+def _front_column(profiles: Sequence[ModelProfile]) -> list[Column]:
+    """Who is on the Pareto front, where one was asked for."""
+    if not any("pareto" in p.values for p in profiles):
+        return []
+    return [Column("◆", tuple("◆" if p.values.get("pareto") else "" for p in profiles), "left")]
 
 
 def _input_column(profiles: Sequence[ModelProfile]) -> list[Column]:
@@ -95,6 +103,8 @@ def full_tables(comparison: Comparison, width: int) -> list[Table]:
     names = [p.name for p in comparison.profiles]
     for key, title in SECTIONS.items():
         entries = [m for m in METRICS.values() if m.section == key]
+        if key == "accuracy" and not any(p.values[m.key] is not None for p in comparison for m in entries):
+            continue
         made = metric_columns(comparison.profiles, entries)
         tables += split_tables(names, made, width, title=title)
     if len(names) > 1:

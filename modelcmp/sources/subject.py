@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,12 +14,16 @@ Dims = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """How a model is to be fed: samples a batch, shape of one sample, floating-point type, keywords of its factory."""
+    """How a model is to be built and fed: samples a batch, shape of one sample, floating-point type, factory keywords.
+
+    With ``reparam`` it is built in its deployed form: branches and norms folded by the model's own methods.
+    """
 
     batch_size: int = 1
     input_size: Dims | None = None
     dtype: str = "fp32"
     kwargs: dict[str, Any] = field(default_factory=dict)
+    reparam: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Subject:
 
     ``build`` returns a fresh module and never downloads anything; ``inputs`` makes tensors with
     ``device`` ("meta", or "cpu" for seeded random numbers). ``resized`` builds for another input
-    size, where the architecture has to know it.
+    size, where the architecture has to know it. ``given`` holds metrics that come with the model.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Subject:
     inputs: Callable[[Request, str], Inputs]
     resized: Callable[[Dims], Callable[[], nn.Module]] | None = None
     notes: tuple[str, ...] = ()
+    given: Mapping[str, float] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from ..errors import BadInput
 from .images import fit_size, sample
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _REGISTERED = re.compile(
-    r"@register_model\((?:name=\"(\w+)\")?\)\s*(?:@\w+.*(?:\n\s.*)*\n\))?\s*(?:@[^\n]*\n)*def (\w+)"
+    rb"@register_model\((?:name=\"(\w+)\")?\)\s*(?:@\w+.*(?:\n\s.*)*\n\))?\s*(?:@[^\n]*\n)*def (\w+)"
 )
 _CLIP_FRAMES = 16
 
@@ -75,15 +74,16 @@ class TorchvisionSource:
 
         quantised = "unquantized" in weights.meta
         note = ("the float model before quantisation",) if quantised else ()
-        return Subject(name, self.name, build, inputs, resized, note)
+        given = {} if request.kwargs else _accuracy(name, fit_size(_sample_shape(name, weights), request.input_size))
+        return Subject(name, self.name, build, inputs, resized, note, given)
 
 
 @cache
 def _names() -> tuple[str, ...]:
     found = set()
-    for path in sorted(package_folder("torchvision").joinpath("models").rglob("*.py")):
-        for match in _REGISTERED.finditer(path.read_text(encoding="utf-8")):
-            found.add(match[1] or match[2])
+    for path in package_folder("torchvision").joinpath("models").rglob("*.py"):
+        for match in _REGISTERED.finditer(path.read_bytes()):
+            found.add((match[1] or match[2]).decode())
     return tuple(sorted(found))
 
 
@@ -91,6 +91,18 @@ def _first_weights(name: str) -> Any:
     import torchvision
 
     return next(iter(torchvision.models.get_model_weights(name)))
+
+
+def _accuracy(name: str, shape: Dims) -> dict[str, float]:
+    """The best ImageNet-1K accuracy published for a model, percent, among the weights of this input size."""
+    import torchvision
+
+    found = [
+        (figures["acc@1"], figures["acc@5"])
+        for weights in torchvision.models.get_model_weights(name)
+        if (figures := weights.meta["_metrics"].get("ImageNet-1K")) and _sample_shape(name, weights) == shape
+    ]
+    return dict(zip(("top1", "top5"), max(found), strict=True)) if found else {}
 
 
 def _without_backbone(weights: Any) -> dict[str, Any]:
@@ -102,6 +114,8 @@ def _without_backbone(weights: Any) -> dict[str, Any]:
 @contextmanager
 def without_download() -> Iterator[None]:
     """Asking for weights gives the architecture that they belong to, and nothing is loaded."""
+    from unittest import mock
+
     from torch import nn
     from torchvision.models import WeightsEnum
 

@@ -1,0 +1,126 @@
+"""What the user's own model is made of: its file, the files beside it that it imports, and packages' versions.
+
+Read off the source without running it. A module that is imported under a computed name, and data that
+the code opens, are not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from ..environment import installed_version, state
+
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def content_digest(place: str) -> str:
+    """Digest of everything that ``path/to/net.py`` or ``package.module`` is made of, as far as the source tells."""
+    digest = hashlib.sha256()
+    files, packages = _closure(place)
+    for path in sorted(files):
+        digest.update(f"{path}\n".encode() + path.read_bytes())
+    for name in sorted(packages):
+        digest.update(f"{name} {_version_of(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def root_of(path: Path) -> Path:
+    """The folder from which a file is imported: the first above it that is no package."""
+    root = path.resolve().parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    return root
+
+
+def _closure(place: str) -> tuple[set[Path], set[str]]:
+    """Files of the user's own, and the names of installed packages, that a module leads to."""
+    files: set[Path] = set()
+    packages: set[str] = set()
+    if place.endswith(".py"):
+        path = Path(place).resolve()
+        waiting = [(root_of(path), path)] if path.is_file() else []
+    else:
+        waiting = _found(Path.cwd(), place, packages)
+    while waiting:
+        root, path = waiting.pop()
+        if path in files:
+            continue
+        files.add(path)
+        for name in _imported(path, root):
+            waiting += _found(root, name, packages)
+    return files, packages
+
+
+def _found(root: Path, name: str, packages: set[str]) -> list[tuple[Path, Path]]:
+    """Files of a dotted module under ``root`` or on the path; the name of an installed package is noted instead."""
+    top = name.partition(".")[0]
+    if not top or (top in sys.stdlib_module_names and not _lies_in(root, top)):
+        return []
+    if not _lies_in(root, top):
+        origin = _origin(top)
+        if origin is None or _INSTALLED & set(origin.parts):
+            packages.add(top)
+            return []
+        root = origin.parent.parent if origin.name == "__init__.py" else origin.parent
+    return [(root, path) for path in _files_on_the_way(root, name.split("."))]
+
+
+def _lies_in(root: Path, top: str) -> bool:
+    return (root / f"{top}.py").is_file() or (root / top).is_dir()
+
+
+def _files_on_the_way(root: Path, parts: list[str]) -> Iterator[Path]:
+    """``a/__init__.py``, ``a/b/__init__.py`` and ``a/b/c.py`` for a.b.c, those that exist."""
+    place = root
+    for part in parts:
+        if (place / f"{part}.py").is_file():
+            yield place / f"{part}.py"
+        place = place / part
+        if (place / "__init__.py").is_file():
+            yield place / "__init__.py"
+
+
+def _imported(path: Path, root: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file may import, seen from ``root``."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    package = path.relative_to(root).parent.parts if path.is_relative_to(root) else ()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+@cache
+def _origin(top: str) -> Path | None:
+    """Where an importable top-level module lies."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if spec.origin and Path(spec.origin).is_file():
+        return Path(spec.origin).resolve()
+    folders = list(spec.submodule_search_locations or ())  # a package without __init__.py
+    return Path(folders[0]).resolve() / "__init__.py" if folders else None
+
+
+def _version_of(package: str) -> str:
+    """The version of an installed package, or the state of its files where no distribution has its name."""
+    version = installed_version(package)
+    origin = _origin(package)
+    if version is not None or origin is None:
+        return str(version)
+    return state(sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin])

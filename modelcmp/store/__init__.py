@@ -1,0 +1,1 @@
+"""The profile cache: profiles by a digest of everything that decides them."""
