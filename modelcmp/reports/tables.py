@@ -25,6 +25,7 @@ SECTIONS = {
     "accuracy": "Published accuracy",
 }
 NAME_WIDTH = 16  # a name is folded, never cut; no narrower than this
+_LEFT_OUT_FOR_NAMES = 2  # spare columns that give way before a name is folded
 _LABELS = {"traffic_bytes": "Traffic"}  # its label is "Total" under the heading of its section
 _STYLES = {"memory-bound": "yellow", "balanced": "cyan", "compute-bound": "green"}
 
@@ -60,17 +61,22 @@ def comparison_table(
 ) -> list[Table]:
     """The compact table: one row a model.
 
-    Where it would not fit the width, ``spare`` metrics are left out one by one; then it is split.
+    Where names or columns do not fit the width, ``spare`` metrics are left out one by one; then names are
+    folded, and at last the table is split.
     """
     profiles = comparison.profiles
     prizes = medals(profiles, sort_by) if sort_by else {}
     failed = [f.name for f in comparison.failures]
     marks = [prizes.get(i, "") for i in range(len(profiles))] if prizes else None
     names = [p.name for p in profiles]
-    for left_out in range(len(spare) + 1):
+    every = range(len(spare) + 1)
+    few = min(_LEFT_OUT_FOR_NAMES, len(spare))
+    longest = max((cell_len(n) for n in [*names, *failed]), default=0)
+    tries = [*((n, longest) for n in range(few + 1)), (few, 2 * NAME_WIDTH - 10), *((n, NAME_WIDTH - 3) for n in every)]
+    for left_out, name_width in tries:
         shown = [m for m in columns if m not in spare[:left_out]]
         made = [*_front_column(profiles), *_input_column(profiles), *metric_columns(profiles, shown)]
-        found = split_tables(names, made, width, name_width=NAME_WIDTH - 3, failed=failed, marks=marks)
+        found = split_tables(names, made, width, name_width=name_width, failed=failed, marks=marks)
         if len(found) == 1:
             return found
     return found

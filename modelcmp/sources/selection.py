@@ -65,7 +65,7 @@ def _specs(argument: str) -> Iterator[str]:
     if _is_folder(argument):
         yield from _of_files(sorted(Path(argument).glob("*.py")), "*", argument)
     elif place.endswith(".py") and (any(c in _WILD for c in place) or any(c in _WILD for c in argument)):
-        yield from _of_files([Path(p) for p in sorted(glob.glob(place))], wanted, argument)
+        yield from _of_files([Path(p) for p in sorted(glob.glob(place, recursive=True))], wanted, argument)
     elif any(c in _WILD for c in argument):
         yield from _of_sources(argument)
     else:
