@@ -94,3 +94,38 @@ def test_a_source_is_named_and_listed(monkeypatch, capsys):
     assert "dummy:tiny\n" in capsys.readouterr().out
     with pytest.raises(ValueError, match="registered twice"):
         SOURCES.add("dummy", Dummy())
+
+
+def test_an_engine_is_named_and_used(monkeypatch, cli):
+    from modelcmp.engines import ENGINES, Outcome
+    from modelcmp.profiling import many
+
+    class Here:
+        def __init__(self, task, options):
+            self.jobs = []
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            self.cancel()
+
+        def submit(self, jobs):
+            self.jobs += jobs
+
+        def results(self):
+            while self.jobs:
+                job = self.jobs.pop()
+                yield Outcome(job, many.run(job.payload))
+
+        def cancel(self):
+            self.jobs.clear()
+
+    monkeypatch.setattr(ENGINES, "_things", dict(ENGINES._things))
+    ENGINES.add("here", Here)
+    code, out, _ = cli("resnet18", "squeezenet1_1", "--engine", "here", "--format", "csv", "--columns", "params")
+    assert code == 0
+    assert [row["name"] for row in csv.DictReader(io.StringIO(out))] == ["resnet18", "squeezenet1_1"]
+    code, _, err = cli("resnet18", "--engine", "her")
+    assert code == 2
+    assert "'here'" in err

@@ -15,7 +15,20 @@ from matplotlib.font_manager import FontProperties
 from .data import Point, Scatter
 from .drawing import Drawing
 from .labels import Array, Box, Label, Scene, leader, place
-from .style import COLOURS, INK, MARKERS, MUTED, PAPER, direction, dress, limits, new_figure, printable, short_name
+from .style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    MUTED,
+    PAPER,
+    direction,
+    dress,
+    limits,
+    new_figure,
+    printable,
+    short_name,
+    wrapped,
+)
 
 #: Up to this many points every name is written where there is room; beyond, only the front's.
 FEW = 40
@@ -124,24 +137,34 @@ def _draw_names(figure: Figure, ax: Axes, data: Scatter) -> None:
     renderer = cast(FigureCanvasAgg, figure.canvas).get_renderer()  # type: ignore[no-untyped-call]
     font = FontProperties(size=size)
     at = ax.transData.transform(np.array([(p.x, p.y) for p in named]).reshape(-1, 2))
+    shown = _shown_names(data)
     labels = []
     for point, anchor in zip(named, at, strict=True):
-        width, height, _ = renderer.get_text_width_height_descent(short_name(point.name), font, False)
+        width, height, _ = renderer.get_text_width_height_descent(shown[point.name], font, False)
         labels.append(Label((anchor[0], anchor[1]), (width + 2 * unit, height + unit), point.front))
     boxes = place(labels, _scene(ax, data, unit))
     some_front = any(p.front for p in named)
     for point, label, box in zip(named, labels, boxes, strict=True):
         if box is not None:
             ink = INK if point.front or not some_front else MUTED
-            _draw_name(ax, point, label.anchor, box, unit, size, _radius(data, point.front), ink)
+            _draw_name(ax, point, shown[point.name], label.anchor, box, unit, size, _radius(data, point.front), ink)
     _tell_nameless(figure, sum(p.front and box is None for p, box in zip(named, boxes, strict=True)))
+
+
+def _shown_names(data: Scatter) -> dict[str, str]:
+    """Names as they are written: without the source, where all have the same."""
+    shared = f"{data.points[0].group}:" if data.points else ""
+    prefix = shared if all(p.name.startswith(shared) for p in data.points) else ""
+    return {p.name: short_name(p.name.removeprefix(prefix)) for p in data.points}
 
 
 def _tell_nameless(figure: Figure, count: int) -> None:
     for text in figure.texts:
         if count and text.get_gid() == "caption":
             told = f"{_ON_FRONT} (no room for {count} of their names)"
-            text.set_text(text.get_text().replace(_ON_FRONT, told))
+            conditions, _, remark = text.get_text().partition("\n")
+            remark = wrapped(remark.replace("\n", " ").replace(_ON_FRONT, told), figure.get_figwidth())
+            text.set_text(f"{conditions}\n{remark}")
 
 
 def _scene(ax: Axes, data: Scatter, unit: float) -> Scene:
@@ -172,7 +195,7 @@ def _line_dots(ax: Axes, data: Scatter, step: float) -> Array:
 
 
 def _draw_name(
-    ax: Axes, point: Point, anchor: tuple[float, float], box: Box, unit: float,
+    ax: Axes, point: Point, shown: str, anchor: tuple[float, float], box: Box, unit: float,
     size: float, radius: float, ink: str,
 ) -> None:  # fmt: skip
     """A name in its box, with a thin leader where it stands far from its point."""
@@ -183,7 +206,7 @@ def _draw_name(
     arrow = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "alpha": 0.8, "shrinkA": 0, "shrinkB": radius,
              "relpos": pull}  # fmt: skip
     ax.annotate(
-        short_name(point.name),
+        shown,
         xy=(point.x, point.y),
         xytext=((middle[0] - anchor[0]) / unit, (middle[1] - anchor[1]) / unit),
         textcoords="offset points",

@@ -74,10 +74,15 @@ def new_figure(title: str, captions: Sequence[str], width: float, height: float)
     if title:
         text = textwrap.fill(printable(title), round(width * 8.5))
         figure.suptitle(text, x=0.012, ha="left", fontsize=13, fontweight="bold")
-    text = "\n".join(textwrap.fill(printable(c), round(width * 15)) for c in captions if c)
+    text = "\n".join(wrapped(c, width) for c in captions if c)
     if text:
         figure.supxlabel(text, x=0.012, ha="left", fontsize=8.5, color=MUTED, gid="caption")
     return figure
+
+
+def wrapped(text: str, width: float) -> str:
+    """A caption in lines that fit a figure of so many inches."""
+    return textwrap.fill(printable(text), round(width * 13.5))
 
 
 def printable(text: str) -> str:
