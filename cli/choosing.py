@@ -94,11 +94,11 @@ def read_choice(
     known = Comparison(())
     for table in tables:
         known = known.join(table)
-    axes = parse_axes(pareto, known.find) if pareto else ()
+    axes = parse_axes(pareto, known.find) if pareto is not None else ()
     if front_only and not axes:
         raise BadInput("--front-only shows the front of --pareto: add --pareto top1:macs")
-    by = known.find(sort_by) if sort_by else axes[0] if axes else None
-    return Choice(tables, known.condition(where) if where else None, axes, by, reverse, front_only, top,
+    by = known.find(sort_by) if sort_by is not None else axes[0] if axes else None
+    return Choice(tables, known.condition(where) if where is not None else None, axes, by, reverse, front_only, top,
                   _columns(columns, known) if columns is not None else None)  # fmt: skip
 
 

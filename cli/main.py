@@ -21,6 +21,7 @@ def run() -> NoReturn:
     """Run the command line and exit: 0 done, 1 failure, 2 usage, 130 interrupted."""
     gc.set_threshold(*_GC_THRESHOLDS)
     signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)  # worker processes are ended, a half-made picture is not left
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no medals still gets its table

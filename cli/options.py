@@ -166,7 +166,10 @@ def means(
     ENGINES[engine]
     if address is not None and engine == "local":
         raise BadInput("--address names a cluster: add --engine ray")
-    limits = Limits(parse_seconds(timeout) if timeout else None, parse_bytes(memory_limit) if memory_limit else None)
+    limits = Limits(
+        parse_seconds(timeout) if timeout is not None else None,
+        parse_bytes(memory_limit) if memory_limit is not None else None,
+    )
     cache = None if no_cache else Cache(cache_folder(cache_dir), screen.warn)
     return Means(cache, engine, Options(jobs, limits, address=address))
 

@@ -56,7 +56,9 @@ def write_text(text: str, output: Path | None) -> None:
 
 def read_input() -> str:
     """Standard input as text, for the model list '-'."""
-    return sys.stdin.read()
+    if sys.stdin.isatty():
+        note("reading models from the terminal, one a line; Ctrl-D ends the list")
+    return sys.stdin.buffer.read().decode("utf-8-sig")
 
 
 def caption(profiles: Iterable[ModelProfile], without_batch: bool = False) -> str:

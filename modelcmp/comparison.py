@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import BadInput
 from .metrics import METRICS, Metric, find
 from .pareto import pareto_front, parse_axes
 from .ranking import ranked
@@ -83,6 +84,9 @@ class Comparison:
         from . import joining
 
         read = table if isinstance(table, joining.Joined) else joining.read_joined(Path(table))
+        clash = [c.key for c in read.columns for j in self.joined if c.key == j.key and c.unit != j.unit]
+        if clash:
+            raise BadInput(f"{read.path}: {clash[0]} is text in one joined table and a number in another: rename one")
         added = tuple(c for c in read.columns if c.key not in METRICS and c.key not in {j.key for j in self.joined})
         return replace(self, profiles=joining.join(self.profiles, read, remark), joined=(*self.joined, *added))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Iterable
 from functools import cache
@@ -40,10 +41,11 @@ def installed_version(name: str) -> str | None:
 def stamp() -> str:
     """Digest of everything outside a request that decides its figures.
 
-    Versions of the packages, and the content of our own counting code; a package that is worked on
-    in place keeps its version, so that its files' sizes and times count too.
+    Versions of the packages, timm's switches in the environment, and the content of our own counting code;
+    a package that is worked on in place keeps its version, so that its files' sizes and times count too.
     """
     parts = [f"schema {SCHEMA}", _content(_own_files())]
+    parts += sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith("TIMM_"))
     for name in PACKAGES:
         parts += [f"{name} {installed_version(name)}", _state_in_place(name)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import keyword
+import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +25,16 @@ _UNKNOWN = ("", "na", "n/a", "nan", "null", "none", "-", "?")
 _LOW = re.compile(
     r"loss|err|time|latency|memory|bytes|flops|macs|macts|params?(_|$)|_ms$|_s$|cost|price", re.IGNORECASE
 )
-_TAKEN = {"name", "source", "input_shape", "batch_size", "dtype", "mode", "convention", "uncounted", "pareto", "notes"}
+_TAKEN = {"name", "source", "input_shape", "batch_size", "dtype", "mode", "convention", "uncounted", "pareto", "notes",
+          "error"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedRow:
+    """One line of a table: its figures, and the image size that they were measured at."""
+
+    figures: dict[str, Value]
+    size: Value = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +43,8 @@ class Joined:
 
     path: Path
     columns: tuple[Metric, ...]
-    rows: Mapping[str, tuple[dict[str, Value], ...]]
-    by_stem: Mapping[str, tuple[dict[str, Value], ...]]  # by the name before its tag
-    size_column: str | None
+    rows: Mapping[str, tuple[JoinedRow, ...]]
+    by_stem: Mapping[str, tuple[JoinedRow, ...]]  # by the name before its tag
 
 
 def read_joined(path: Path) -> Joined:
@@ -49,15 +60,26 @@ def read_joined(path: Path) -> Joined:
         raise BadInput(f"{path}: two headings mean the same column: {', '.join(keys)}")
     columns = {head: [_parsed(row[head]) for row in rows] for head in keys}
     texts = {head for head, values in columns.items() if any(isinstance(v, str) for v in values)}
-    by_name: dict[str, tuple[dict[str, Value], ...]] = {}
-    by_stem: dict[str, tuple[dict[str, Value], ...]] = {}
+    _refuse_text(path, {head: columns[head] for head in keys if keys[head] in METRICS})
+    by_name: dict[str, tuple[JoinedRow, ...]] = {}
+    by_stem: dict[str, tuple[JoinedRow, ...]] = {}
     for i, row in enumerate(rows):
         figures = {keys[h]: _plain(columns[h][i], row[h], h in texts) for h in keys}
+        line = JoinedRow(figures, _parsed(row[sizes]) if sizes else None)
         name = row[at].strip()
-        by_name[name] = (*by_name.get(name, ()), figures)
-        by_stem[name.partition(".")[0]] = (*by_stem.get(name.partition(".")[0], ()), figures)
+        by_name[name] = (*by_name.get(name, ()), line)
+        if not any(sign in name for sign in (".py", ":", "/")):
+            by_stem[name.partition(".")[0]] = (*by_stem.get(name.partition(".")[0], ()), line)
     metrics = tuple(_column(h, keys[h], h in texts, path) for h in keys)
-    return Joined(path, metrics, by_name, by_stem, keys.get(sizes or ""))
+    return Joined(path, metrics, by_name, by_stem)
+
+
+def _refuse_text(path: Path, columns: dict[str, list[Value]]) -> None:
+    """A column that replaces a figure of ours holds numbers only."""
+    for head, values in columns.items():
+        for number, value in enumerate(values, 2):
+            if isinstance(value, str):
+                raise BadInput(f"{path}, row {number}: {head} is {value!r}, which is no number")
 
 
 def join(profiles: Sequence[ModelProfile], table: Joined, remark: Callable[[str], None]) -> tuple[ModelProfile, ...]:
@@ -68,12 +90,12 @@ def join(profiles: Sequence[ModelProfile], table: Joined, remark: Callable[[str]
     """
     found, elsewhere, matched = [], [], 0
     for profile in profiles:
-        row = _of_size(_rows_of(profile.name, table), profile, table.size_column)
+        row = _of_size(_rows_of(profile.name, table), profile)
         matched += row is not None
-        if row and table.size_column and row[table.size_column] != _size(profile):
+        if row and row.size is not None and row.size != _size(profile):
             elsewhere.append(profile.name)
         blank = {c.key: profile.values.get(c.key) for c in table.columns}
-        given = {k: v for k, v in (row or {}).items() if v is not None}
+        given = {k: v for k, v in (row.figures if row else {}).items() if v is not None}
         found.append(replace(profile, values={**profile.values, **blank, **given}))
     if matched < len(profiles):
         remark(f"{table.path}: has a row for {matched} of {len(profiles)} models")
@@ -85,14 +107,14 @@ def join(profiles: Sequence[ModelProfile], table: Joined, remark: Callable[[str]
     return tuple(found)
 
 
-def _rows_of(spec: str, table: Joined) -> tuple[dict[str, Value], ...]:
+def _rows_of(spec: str, table: Joined) -> tuple[JoinedRow, ...]:
     bare = spec if spec.endswith(".py") else spec.rpartition(":")[2]
     return table.rows.get(spec) or table.rows.get(bare) or table.by_stem.get(bare, ())
 
 
-def _of_size(rows: Iterable[dict[str, Value]], profile: ModelProfile, column: str | None) -> dict[str, Value] | None:
+def _of_size(rows: Iterable[JoinedRow], profile: ModelProfile) -> JoinedRow | None:
     candidates = list(rows)
-    fitting = [row for row in candidates if column and row[column] == _size(profile)]
+    fitting = [row for row in candidates if row.size == _size(profile)]
     return next(iter(fitting or candidates), None)
 
 
@@ -109,12 +131,13 @@ def _read(path: Path) -> list[dict[str, str]]:
         raise BadInput(f"{path} is not a text file: --join takes CSV with a header line") from error
     head = text.partition("\n")[0]
     delimiter = max("\t;,", key=head.count)
+    text = "".join(c if c.isprintable() or c in "\r\n\t" else " " for c in text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         lines = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except csv.Error as error:
         raise BadInput(f"{path}, line {reader.line_num}: {error}") from error
-    heads = [h.strip() for h in lines[0][1]] if lines else []
+    heads = [" ".join(h.split()) for h in lines[0][1]] if lines else []
     if len(set(heads)) < len(heads) or "" in heads:
         raise BadInput(f"{path}: its header line names a column twice or not at all: {', '.join(heads)}")
     for number, line in lines[1:]:
@@ -128,30 +151,32 @@ def _key(head: str) -> str:
 
     Published figures that we only pass on (top1, top5) are replaced.
     """
-    key = re.sub(r"\W+", "_", head.strip()).strip("_") or "column"
-    key = f"c_{key}" if key[0].isdigit() else key
-    ours = METRICS[key].compute is not None if key in METRICS else key in _TAKEN or _is_alias(key)
-    return f"{key}_joined" if ours else key
-
-
-def _is_alias(key: str) -> bool:
-    return any(key == m.alias for m in METRICS.values())
+    key = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", head)).strip("_") or "column"
+    key = f"c_{key}" if key[0].isdigit() else f"{key}_" if keyword.iskeyword(key) else key
+    low = key.lower()
+    if low in METRICS and METRICS[low].compute is None:
+        return low
+    taken = low in METRICS or low in _TAKEN or any(low == m.alias for m in METRICS.values())
+    return f"{key}_joined" if taken else key
 
 
 def _parsed(cell: str) -> Value:
-    text = cell.strip()
-    if text.lower() in _UNKNOWN:
+    text = " ".join(cell.split())
+    figure = text.removesuffix("%").strip()
+    if figure.lower() in _UNKNOWN:
         return None
+    if re.fullmatch(r"[+-]?\d{1,300}", figure):
+        return int(figure)
     try:
-        number = float(text.removesuffix("%").replace("_", "x"))
+        number = float(figure.replace("_", "x"))
     except ValueError:
         return text
-    return int(number) if number.is_integer() and "." not in text and "e" not in text.lower() else number
+    return number if math.isfinite(number) else None
 
 
 def _plain(value: Value, cell: str, text: bool) -> Value:
     """A column with any text in it is text throughout."""
-    return cell.strip() if text and value is not None else value
+    return " ".join(cell.split()) if text and value is not None else value
 
 
 def _column(head: str, key: str, text: bool, path: Path) -> Metric:

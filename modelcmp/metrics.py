@@ -91,10 +91,13 @@ def metric(
 
 def find(name: str, joined: Iterable[Metric] = ()) -> Metric:
     """The metric of a key or alias, ``joined`` columns included; raises UnknownName with what was probably meant."""
-    known = [*joined, *METRICS.values()]
-    wanted = name.strip().lower().replace("-", "_")
+    known = [*METRICS.values(), *joined]
+    exact, wanted = name.strip(), name.strip().lower().replace("-", "_")
     for entry in known:
-        if name.strip() == entry.key or wanted in (entry.key.lower(), entry.alias):
+        if exact == entry.key:
+            return entry
+    for entry in known:
+        if wanted and wanted in (entry.key.lower(), entry.alias):
             return entry
     names = [*(m.key for m in known), *(m.alias for m in known if m.alias)]
     raise UnknownName("metric", name, suggest(wanted, names))

@@ -93,7 +93,8 @@ def plain(value: float | None) -> str:
     """
     if value is None:
         return UNKNOWN
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
+    whole = isinstance(value, int) or (1e6 <= abs(value) < 1e15)
+    return f"{value:.0f}" if whole else f"{value:.6g}"
 
 
 def count(value: float | None) -> str:

@@ -93,6 +93,14 @@ def _checked(node: ast.expr, text: str, resolve: Callable[[str], str], names: di
     def check(inner: ast.expr) -> ast.expr:
         return _checked(inner, text, resolve, names)
 
+    def figure(inner: ast.expr) -> ast.expr:
+        found = check(inner)
+        if isinstance(found, ast.BoolOp | ast.Compare) or (
+            isinstance(found, ast.UnaryOp) and isinstance(found.op, ast.Not)
+        ):
+            raise BadInput(f"--where {_short(text)}: {ast.unparse(inner)!r} is true or false, a figure is wanted")
+        return found
+
     match node:
         case ast.Name(id=name):
             key = resolve(name)
@@ -109,11 +117,15 @@ def _checked(node: ast.expr, text: str, resolve: Callable[[str], str], names: di
         case ast.UnaryOp(op=ast.Invert(), operand=operand):
             return ast.UnaryOp(ast.Not(), check(operand))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            return ast.BinOp(check(left), op, check(right))
+            return ast.BinOp(figure(left), op, figure(right))
         case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in _COMPARISONS for op in ops):
-            return ast.Compare(check(left), ops, [check(o) for o in others])
-        case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            return ast.List([check(p) for p in parts], ast.Load())
+            sides = [
+                ast.List([figure(p) for p in o.elts], ast.Load())
+                if isinstance(op, ast.In | ast.NotIn) and isinstance(o, ast.List | ast.Tuple)
+                else figure(o)
+                for op, o in zip(ops, others, strict=True)
+            ]
+            return ast.Compare(figure(left), ops, list[ast.expr](sides))
     raise BadInput(
         f"--where does not take {_in_words(node)} (in {_short(text)}): use figures, numbers, "
         "+ - * / % **, < <= > >= == !=, in, and, or, not"
@@ -137,7 +149,9 @@ def _short(text: str) -> str:
 
 
 def _in_words(node: ast.expr) -> str:
-    words = {ast.Call: "a function call", ast.Attribute: "an attribute", ast.Subscript: "an index",
+    listed = "a list outside of 'in [...]'"
+    words: dict[type[ast.expr], str] = {ast.List: listed, ast.Tuple: listed}
+    words |= {ast.Call: "a function call", ast.Attribute: "an attribute", ast.Subscript: "an index",
              ast.Lambda: "a lambda", ast.JoinedStr: "an f-string", ast.IfExp: "a conditional"}  # fmt: skip
     if isinstance(node, ast.Constant):
         return repr(node.value)

@@ -316,3 +316,175 @@ def test_the_folder_is_the_one_asked_for_then_the_variable_then_the_platforms(tm
     monkeypatch.delenv("MODELCMP_CACHE")
     assert cache_folder().name == "modelcmp"
     assert cache_folder(Path("~/x")) == Path.home() / "x"
+
+
+def answers(folder, spec):
+    """Parameters by way of the cache and without it, each in a process of its own."""
+    found = []
+    for options in (["--cache-dir", folder], ["--no-cache"]):
+        words = [sys.executable, "-m", "modelcmp_cli", spec, "-i", "3x8x8", "--format", "json", *map(str, options)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=folder)
+        found.append(json.loads(done.stdout)["models"][0]["params"])
+    return found
+
+
+USES = "from torch import nn\n{uses}\ndef build(): return nn.Conv2d(3, {width}, 3)\n"
+EDITS = {
+    "a package's own __init__": (
+        "pk/mod.py", "WIDTH = 8", "WIDTH", {"pk/__init__.py": "from . import mod\nmod.WIDTH = {n}\n"},
+    ),
+    "a star import": (
+        "net.py", "from pkg import *", "cfg.N",
+        {"pkg/__init__.py": '__all__ = ["cfg"]', "pkg/cfg.py": "N = {n}\n"},
+    ),
+    "a literal name": (
+        "net.py", "import importlib; h = importlib.import_module('hlp')", "h.N", {"hlp.py": "N = {n}\n"},
+    ),
+    "another folder on the path": (
+        "net.py", "import os, sys; sys.path.insert(0, os.path.dirname(__file__) + '/lib'); import hlp", "hlp.N",
+        {"lib/hlp.py": "N = {n}\n"},
+    ),
+    "a file that is read": ("net.py", "width = int(open(__file__ + '.txt').read())", "width", {"net.py.txt": "{n}"}),
+    "a namespace folder": ("net.py", "from space import cfg", "cfg.N", {"space/cfg.py": "N = {n}\n"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_anywhere_is_seen(edit, tmp_path):
+    place, uses, width, files = EDITS[edit]
+    for n in (16, 1024):
+        for name, text in {place: USES.format(uses=uses, width=width), **files}.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text.format(n=n) if name in files else text)
+        for _ in range(2):
+            found = kept(tmp_path / "c", f"{tmp_path / place}:build", Request(input_size=(3, 8, 8)))
+            assert found.params == n * 28
+
+
+def test_a_folder_of_data_does_not_hide_a_module(tmp_path, monkeypatch):
+    (tmp_path / "hlp").mkdir()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "net.py").write_text(USES.format(uses="import hlp", width="hlp.N"))
+    real = tmp_path / "real.py"
+    (tmp_path / "lib" / "hlp.py").symlink_to(real)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"), prepend=os.pathsep)
+    for n in (16, 32):
+        real.write_text(f"N = {n}\n")
+        assert answers(tmp_path, f"{tmp_path}/net.py:build") == [n * 28, n * 28]
+
+
+def test_a_file_edited_while_it_is_profiled_is_not_kept(tmp_path):
+    (tmp_path / "cfg.py").write_text("N = 16\n")
+    (tmp_path / "net.py").write_text(USES.format(uses="import cfg", width="cfg.N"))
+    work = Work(f"{tmp_path}/net.py:build", Request(input_size=(3, 8, 8)))
+    cache = Cache(tmp_path, quiet)
+
+    def edit(_name, done):
+        if not done:
+            (tmp_path / "cfg.py").write_text("N = 32\n")
+
+    profile_many([work], "total", Means(cache), edit)
+    assert cache.info().profiles == 0
+
+
+def test_an_edit_is_seen_by_the_same_process(tmp_path):
+    request = Request(input_size=(3, 8, 8))
+    (tmp_path / "net.py").write_text(USES.format(uses="import cfgsame", width="cfgsame.N"))
+    for n in (16, 1024):
+        (tmp_path / "cfgsame.py").write_text(f"N = {n}\n")
+        assert kept(tmp_path, f"{tmp_path}/net.py:build", request).params == n * 28
+
+
+def test_two_files_that_change_the_path_do_not_share_modules(tmp_path):
+    place = "str(pathlib.Path(__file__).resolve().parents[1] / 'lib')"
+    uses = f"import sys, pathlib; sys.path.insert(0, {place}); import hlp2"
+    for n in (16, 32):
+        for folder in ("src", "lib"):
+            (tmp_path / str(n) / folder).mkdir(parents=True)
+        (tmp_path / str(n) / "src" / "net.py").write_text(USES.format(uses=uses, width="hlp2.N"))
+        (tmp_path / str(n) / "lib" / "hlp2.py").write_text(f"N = {n}\n")
+    found = modelcmp.compare([f"{tmp_path}/{n}/src/net.py:build" for n in (16, 32)], input_size="3x8x8")
+    assert [p.params for p in found] == [16 * 28, 32 * 28]
+    modelcmp.profile(f"{tmp_path}/16/src/net.py:build", input_size="3x8x8")
+    assert [p for p in sys.path if "/32/" in p] == []
+
+
+def test_timms_switches_are_part_of_the_key(monkeypatch):
+    from timm.layers import set_fused_attn
+
+    from modelcmp import environment
+
+    before = cache_key("timm:vit_tiny_patch16_224", Request(), "eval")
+    set_fused_attn(False)
+    try:
+        assert cache_key("timm:vit_tiny_patch16_224", Request(), "eval") is None
+    finally:
+        set_fused_attn(True)
+    assert cache_key("timm:vit_tiny_patch16_224", Request(), "eval") == before
+    monkeypatch.setenv("TIMM_REENTRANT_CKPT", "1")
+    environment.stamp.cache_clear()
+    assert cache_key("timm:vit_tiny_patch16_224", Request(), "eval") != before
+    monkeypatch.undo()
+    environment.stamp.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update profiles set entry = replace(entry, '11689512', '91689512')",
+        "update profiles set entry = cast(x'fffe7b' as text)",
+        "drop table profiles",
+        "alter table profiles rename column checksum to sum",
+    ],
+)
+def test_a_changed_digit_and_a_broken_table_are_not_believed(damage, tmp_path):
+    kept(tmp_path, "resnet18")
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    said = []
+    for _ in range(2):
+        with Cache(tmp_path, said.append) as cache:
+            means = Means(cache)
+            assert profile_many([Work("resnet18", Request())], "total", means, lambda *_: None)[0].params == 11_689_512
+    assert len(said) <= 1
+    assert Cache(tmp_path, quiet).info().profiles == 1
+
+
+def test_a_held_cache_is_left_alone(tmp_path, monkeypatch):
+    from modelcmp.store import cache as module
+
+    monkeypatch.setattr(module, "_WAIT_S", 0.1)
+    holder = sqlite3.connect(tmp_path / FILE)
+    holder.execute("create table t (x)")
+    holder.execute("begin exclusive")
+    said = []
+    Cache(tmp_path, said.append).put(KEY, ENTRY)
+    holder.rollback()
+    holder.close()
+    assert len(said) == 1
+    assert "locked" in said[0]
+    assert [p.name for p in tmp_path.iterdir()] == [FILE]
+
+
+def test_what_cannot_be_cleared_is_an_error(tmp_path, cli, monkeypatch):
+    kept(tmp_path, "resnet18")
+    real = sqlite3.connect
+
+    def refusing(place, *args, **kwargs):
+        if not str(place).endswith("immutable=1"):
+            raise sqlite3.OperationalError("unable to open database file")
+        return real(place, *args, **kwargs)
+
+    monkeypatch.setattr(sqlite3, "connect", refusing)
+    code, _, err = cli("cache", "clear", "--cache-dir", tmp_path)
+    assert code == 1
+    assert "cannot clear" in err
+
+
+def test_what_a_model_prints_is_no_part_of_the_result(tmp_path, cli):
+    (tmp_path / "noisy.py").write_text("print('hello')\n" + USES.format(uses="", width="4"))
+    _, out, err = cli(f"{tmp_path}/noisy.py:build", "-i", "3x8x8", "--format", "json", "--no-cache")
+    assert json.loads(out)["models"][0]["params"] == 4 * 28
+    assert "hello" in err

@@ -153,7 +153,9 @@ def test_a_table_that_cannot_be_read_is_said(tmp_path, content, message):
 def test_unknown_cells_and_other_delimiters(table):
     path = table("resnet18;76.1%;\nvgg11;n/a;1e3\n", head="\ufeffName;Acc@1;Speed\n")
     read = read_joined(path)
-    assert read.rows == {"resnet18": ({"Acc_1": 76.1, "Speed": None},), "vgg11": ({"Acc_1": None, "Speed": 1000.0},)}
+    assert {name: rows[0].figures for name, rows in read.rows.items()} == {
+        "resnet18": {"Acc_1": 76.1, "Speed": None}, "vgg11": {"Acc_1": None, "Speed": 1000.0},
+    }  # fmt: skip
     assert [(c.key, c.label) for c in read.columns] == [("Acc_1", "Acc@1"), ("Speed", "Speed")]
 
 
@@ -212,3 +214,69 @@ def test_wrong_choices_are_refused_before_any_work(cli, arguments, message, monk
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_headings_like_ours_do_not_shadow_ours(table):
+    path = table("a,1,2,3,4,5\n", head="model,Params,MACs,AI,Size,error\n")
+    found, _ = joined(path, profile("a", params=10, macs=20, ai=30.0, size_bytes=40))
+    assert [m.key for m in found.joined] == ["Params_joined", "MACs_joined", "AI_joined", "Size_joined", "error_joined"]
+    assert [found.find(n).key for n in ("params", "MACs", "ai", "size", "Params_joined")] == [
+        "params", "macs", "ai", "size_bytes", "Params_joined",
+    ]  # fmt: skip
+    assert not found.where("params < 5").profiles
+    assert [p.values["TOP1".lower()] for p in joined(table("a,7\n", head="model,Top1\n"), profile("a"))[0]] == [7]
+
+
+def test_rows_of_files_belong_to_files(table):
+    path = table("resnet18.py:build,99\n", head="model,acc\n")
+    found, _ = joined(path, profile("resnet18"), profile("resnet18.py:build"))
+    assert [p.values["acc"] for p in found] == [None, 99]
+
+
+def test_figures_that_are_none_are_unknown(table):
+    path = table("a,nan%\nb,inf\nc,1e999\nd,80\ne,9007199254740993\n", head="model,acc\n")
+    found, _ = joined(path, *map(profile, "abcde"))
+    assert [p.values["acc"] for p in found] == [None, None, None, 80, 9007199254740993]
+    assert [p.name for p in found.sorted("acc")][:2] == ["e", "d"]
+
+
+def test_text_where_a_figure_belongs_is_refused(table):
+    with pytest.raises(BadInput, match=r"row 3: top1 is '69.8 \(V1\)'"):
+        read_joined(table("a,80\nb,69.8 (V1)\n", head="model,top1\n"))
+    first, second = table("a,80\n", head="model,foo\n"), None
+    found, _ = joined(first, profile("a"))
+    second = table("a,word\n", head="model,foo\n")
+    with pytest.raises(BadInput, match="foo is text in one"):
+        found.join(second)
+
+
+def test_one_odd_size_does_not_spoil_the_others(table):
+    path = table("a,80,224\na,81,288\nb,70,unknown size\n", head="model,acc,img_size\n")
+    found, _ = joined(path, profile("a", size=288), profile("b"))
+    assert [p.values["acc"] for p in found] == [81, 70]
+
+
+def test_hostile_cells_do_not_reach_the_terminal(table, cli):
+    path = table("resnet18,\x1b[31mred\x1b]0;title\x07,1\n", head="model,wo\x1b[1mrd,None\n")
+    code, out, err = cli("resnet18", "--join", path, "--columns", "wo_1mrd", "--where", "None_ == 1")
+    assert code == 0
+    assert "\x1b[31m" not in out + err
+    assert "red" in out
+
+
+def test_medals_are_those_of_all_models(cli):
+    out = cli(*FIVE, "--sort-by", "top1", "--reverse", "--top", 2)[1]
+    assert "🥇" not in out
+    assert "🥇" in cli(*FIVE, "--sort-by", "top1", "--top", 2)[1]
+
+
+def test_nothing_to_draw_is_said_beside_the_table(cli, tmp_path):
+    code, _, err = cli("resnet18", "--where", "macs < 1", "--pareto", "top1:macs", "--plot", tmp_path / "x.png")
+    assert code == 1
+    assert "is not drawn" in err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_an_empty_option_is_no_option_left_out(cli):
+    for option in ("--where", "--pareto", "--sort-by", "--timeout", "--memory-limit"):
+        assert cli("resnet18", option, "")[0] == 2, option

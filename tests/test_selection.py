@@ -67,8 +67,25 @@ def test_factories_are_read_off_the_source(nets):
 def test_a_folder_is_its_files_models(nets, argument):
     assert expand([argument]) == [
         "nets/a.py:Wide", "nets/a.py:build", "nets/a.py:annotated", "nets/a.py:container", "nets/a.py:library",
-        "nets/b.py:Small",
+        "nets/b.py:Small", "nets/broken.py",
     ]  # fmt: skip
+
+
+def test_a_file_with_an_error_shows_it(nets, cli):
+    code, _, err = cli("nets/", "-i", "3x8x8", "--columns", "params")
+    assert code == 1
+    assert "nets/broken.py cannot be imported: SyntaxError" in err
+
+
+def test_an_existing_path_is_no_glob(tmp_path, monkeypatch):
+    folder = tmp_path / "nets[v2]"
+    folder.mkdir()
+    (folder / "b.py").write_text("from torch import nn\nclass A(nn.Module): pass\n")
+    monkeypatch.chdir(tmp_path)
+    assert expand(["nets[v2]/b.py:one"]) == ["nets[v2]/b.py:one"]
+    (folder / "b.py").write_text("from torch import nn\nclass One(nn.Linear): pass\nclass A(nn.Module): pass\n")
+    assert expand(["nets[v2]/b.py:*"]) == ["nets[v2]/b.py:A"]
+    assert expand(["nets[v2]/"]) == ["nets[v2]/b.py:A"]
 
 
 def test_factories_of_a_file_by_glob(nets):

@@ -72,6 +72,12 @@ def test_means_what_pandas_means(text, found):
         "10j < macs",
         "b'x' == macs",
         "... == macs",
+        "[1] * 2000000000 == 1",
+        "[1, 2] == macs",
+        "macs + [1] > 2",
+        "~macs < 5e9",
+        "(macs < 5) + 1 > 1",
+        "(macs < 5) == (ai < 3)",
     ],
 )
 def test_nothing_else_can_run(text):

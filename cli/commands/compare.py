@@ -91,11 +91,10 @@ def compare(
     everyone = profiled([(spec, request) for spec in specs], mode, convention, means)
     narrowed = choice.narrowed(everyone, screen.note)
     shown = choice.shown(narrowed)
-    _render(shown, style, choice, full, output, convention, choice.summary(everyone, narrowed, shown))
+    _render(shown, narrowed, style, choice, full, output, convention, choice.summary(everyone, narrowed, shown))
     _remarks(shown, style)
-    if plot is not None:
-        _draw(narrowed, choice, plot)
-    return 1 if everyone.failures or (strict and any(p.uncounted for p in shown)) else 0
+    drawn = plot is None or _draw(narrowed, choice, plot)
+    return 1 if everyone.failures or not drawn or (strict and any(p.uncounted for p in shown)) else 0
 
 
 def _check_plot(plot: Path, choice: Choice) -> None:
@@ -107,21 +106,26 @@ def _check_plot(plot: Path, choice: Choice) -> None:
     check_picture(plot)
 
 
-def _draw(narrowed: Comparison, choice: Choice, plot: Path) -> None:
-    """The first metric of the front upwards, the second to the right."""
+def _draw(narrowed: Comparison, choice: Choice, plot: Path) -> bool:
+    """The first metric of the front upwards, the second to the right; whether there was anything to draw."""
     from modelcmp.reports.plots import save, scatter
 
     y, x = choice.axes[:2]
+    if not any(p.values.get(x.key) is not None and p.values.get(y.key) is not None for p in narrowed):
+        screen.warn(f"{plot} is not drawn: no model is left whose {y.key} and {x.key} are known")
+        return False
     front = {i for i, p in enumerate(narrowed) if p.values.get("pareto")}
     save(
         scatter(narrowed.profiles, x, y, front), plot,
         title=f"{y.label} against {x.label}", caption=screen.caption(narrowed.profiles),
     )  # fmt: skip
     screen.note(f"wrote {plot}")
+    return True
 
 
 def _render(
     result: Comparison,
+    narrowed: Comparison,
     style: str,
     choice: Choice,
     full: bool,
@@ -139,7 +143,7 @@ def _render(
         found = (
             tables.full_tables(result, width)
             if full and not chosen
-            else tables.comparison_table(result, shown, choice.by, width, spare)
+            else tables.comparison_table(result, shown, choice.by, width, spare, narrowed)
         )
         lines = [*summary, *export.settings_lines(result.profiles)[:1]]
         screen.show([*found, *lines], output)

@@ -61,7 +61,6 @@ def scale(
       compare-models scale vit_b_16 --input-size 128,160,...,512 --plot growth.png
       compare-models scale timm:convnext_tiny --batch 1,8,64 --input-size 288 --format csv
     """
-    from modelcmp.errors import BadInput
     from modelcmp.sources import identify
 
     style = opt.choose_format(format, output)
@@ -77,8 +76,6 @@ def scale(
     if not found.profiles:
         screen.report_failures(found.failures)
         return 1
-    if len(found.profiles) < 2 and not found.failures:
-        raise BadInput(f"all sizes are the same to {model}: name different ones")
     turns = _turns(found, over, requests[0], mode, convention, means)
     _render(found, over, turns, style, chosen, output, convention)
     screen.report_failures(found.failures)
@@ -140,7 +137,8 @@ def _render(
     words = [*turn_lines(found.profiles, turns, over), *export.settings_lines(found.profiles)[:1]]
     if style == "table":
         width = screen.stdout().width if output is None else 120
-        screen.show([*growth_tables(found.profiles, over, width, columns), *words], output)
+        tables = growth_tables(found.profiles, over, width, columns)
+        screen.show([found.profiles[0].name, *tables, *words], output)
     elif style == "markdown":
         text = growth_markdown(found.profiles, over, columns) + "".join(f"\n{line}\n" for line in words)
         screen.write_text(text, output)

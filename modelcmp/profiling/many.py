@@ -13,7 +13,7 @@ from ..engines.jobs import processors
 from ..environment import PACKAGES, stamp
 from ..errors import ModelcmpError, UsageError
 from ..records import ModelFailure, ModelProfile
-from ..sources import Request, identify
+from ..sources import SOURCES, Request, identify
 from ..sources.identity import cache_key
 from ..store.cache import Cache, Key
 from ..store.entry import Entry, entry_of, profile_of
@@ -68,7 +68,7 @@ def profile_many(work: Sequence[Work], convention: str, means: Means, progress: 
         if isinstance(made, ModelFailure):
             results[i] = made
             continue
-        if means.cache is not None and i in keys:
+        if means.cache is not None and i in keys and _holds(keys[i], work[i]):
             means.cache.put(keys[i], made)
         results[i] = profile_of(made, work[i].spec, convention, notes[i])
         progress(work[i].spec, len(results))
@@ -79,6 +79,11 @@ def profile_many(work: Sequence[Work], convention: str, means: Means, progress: 
 def _keys(work: Sequence[Work]) -> dict[int, Key]:
     keys = ((i, cache_key(w.spec, w.request, w.mode)) for i, w in enumerate(work))
     return {i: key for i, key in keys if key is not None}
+
+
+def _holds(key: Key, work: Work) -> bool:
+    """Whether the user's own files are still those that the key was made of."""
+    return key.source in SOURCES or cache_key(work.spec, work.request, work.mode) == key
 
 
 def _known(keys: dict[int, Key], cache: Cache | None) -> Iterator[tuple[int, Entry]]:

@@ -63,7 +63,7 @@ def comparison_rows(comparison: Comparison, columns: Sequence[Metric] | None = N
 
 def json_text(payload: Any) -> str:
     """JSON as people read it."""
-    return json.dumps(payload, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def csv_text(rows: Iterable[Row], errors: Sequence[ModelFailure] = ()) -> str:

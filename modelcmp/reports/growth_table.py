@@ -32,7 +32,7 @@ def growth_tables(
     shown = columns or [METRICS[key] for key in COLUMNS]
     cells = [replace(c, best=None) for c in metric_columns(profiles, shown)]
     names = [str(size_of(p, over)) for p in profiles]
-    return split_tables(names, cells, width, title=profiles[0].name, head=HEADS[over], name_width=5)
+    return split_tables(names, cells, width, head=HEADS[over], name_width=5)
 
 
 def growth_markdown(profiles: Sequence[ModelProfile], over: Over, columns: Sequence[Metric] | None = None) -> str:
@@ -53,6 +53,9 @@ def turn_lines(profiles: Sequence[ModelProfile], turns: Sequence[Turn], over: Ov
         where = f"from {word} {high} on" if over == "batch_size" and high == low + 1 else f"between {low} and {high}"
         ais = f"AI {_ai(turn.before)} at {low}, {_ai(turn.after)} at {high} FLOP/byte"
         lines.append(f"{turn.after.values['bound']} {where}: {ais}")
+    if len(profiles) == 1:
+        only = profiles[0]
+        return [f"{only.values['bound']} at {word} {size_of(only, over)}: AI {_ai(only)} FLOP/byte"]
     if not lines:
         first, last = profiles[0], profiles[-1]
         lines.append(

@@ -57,15 +57,20 @@ def metric_columns(profiles: Sequence[ModelProfile], entries: Sequence[Metric]) 
 
 
 def comparison_table(
-    comparison: Comparison, columns: Sequence[Metric], sort_by: Metric | None, width: int, spare: Sequence[Metric] = ()
+    comparison: Comparison,
+    columns: Sequence[Metric],
+    sort_by: Metric | None,
+    width: int,
+    spare: Sequence[Metric] = (),
+    among: Comparison | None = None,
 ) -> list[Table]:
     """The compact table: one row a model.
 
     Where names or columns do not fit the width, ``spare`` metrics are left out one by one; then names are
-    folded, and at last the table is split.
+    folded, and at last the table is split. Medals are those ``among`` more models than are shown.
     """
     profiles = comparison.profiles
-    prizes = medals(profiles, sort_by) if sort_by else {}
+    prizes = _prizes(comparison, among or comparison, sort_by) if sort_by else {}
     failed = [f.name for f in comparison.failures]
     marks = [prizes.get(i, "") for i in range(len(profiles))] if prizes else None
     names = [p.name for p in profiles]
@@ -80,6 +85,12 @@ def comparison_table(
         if len(found) == 1:
             return found
     return found
+
+
+def _prizes(shown: Comparison, among: Comparison, by: Metric) -> dict[int, str]:
+    """Medals of the models shown, by position."""
+    won = {among.profiles[i].name: medal for i, medal in medals(among.profiles, by).items()}
+    return {i: won[p.name] for i, p in enumerate(shown) if p.name in won}
 
 
 def _front_column(profiles: Sequence[ModelProfile]) -> list[Column]:

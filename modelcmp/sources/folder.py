@@ -9,16 +9,16 @@ from pathlib import Path
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def factories(path: Path) -> list[str]:
+def factories(path: Path) -> list[str] | None:
     """Public module classes and functions returning one, that need no arguments and that no other of them uses.
 
     A block that a network of the same file is made of is no model of its own, nor is a class that a
-    function of the file builds.
+    function of the file builds. None where the file is no Python.
     """
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return []
+        return None
     classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
     modules = {name for name in classes if _is_module(name, classes, set())}
     functions = {n.name: n for n in tree.body if isinstance(n, _Function) and _returns_module(n, modules)}

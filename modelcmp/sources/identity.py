@@ -13,17 +13,23 @@ from . import identify
 from .closure import content_digest
 from .factory import split_spec
 from .subject import Request
+from .timm import switched
 
 
 def cache_key(spec: str, request: Request, mode: str) -> Key | None:
     """The key of a profile, made without importing torch or the user's code; None where it can't be told.
 
+    It can't where keywords are no plain data, where the user's code hangs on more than its source, and
+    where this process has changed timm's global switches.
+
     Raises UnknownName.
     """
     source, name, _ = identify(spec)
     try:
-        origin, place, content = (source.name, name, "") if source is not None else _own_code(spec)
+        origin, place, content = _own_code(spec) if source is None else (source.name, name, "")
     except OSError:  # unreadable: loading it will say so
+        return None
+    if content is None or (origin == "timm" and switched()):
         return None
     asked = {field.name: getattr(request, field.name) for field in fields(request)}
     try:
@@ -33,7 +39,7 @@ def cache_key(spec: str, request: Request, mode: str) -> Key | None:
     return Key(hashlib.sha256(text.encode()).hexdigest(), origin, place)
 
 
-def _own_code(spec: str) -> tuple[str, str, str]:
+def _own_code(spec: str) -> tuple[str, str, str | None]:
     """Kind, place and content of the user's own model."""
     parts = split_spec(spec)
     assert parts is not None

@@ -64,8 +64,11 @@ def _specs(argument: str) -> Iterator[str]:
     place, _, wanted = argument.rpartition(":") if ".py:" in argument else (argument, "", "*")
     if _is_folder(argument):
         yield from _of_files(sorted(Path(argument).glob("*.py")), "*", argument)
-    elif place.endswith(".py") and (any(c in _WILD for c in place) or any(c in _WILD for c in argument)):
-        yield from _of_files([Path(p) for p in sorted(glob.glob(place, recursive=True))], wanted, argument)
+    elif place.endswith(".py") and Path(place).is_file() and not any(c in _WILD for c in argument.removeprefix(place)):
+        yield argument
+    elif place.endswith(".py") and any(c in _WILD for c in argument):
+        places = [place] if Path(place).is_file() else sorted(glob.glob(place, recursive=True))
+        yield from _of_files([Path(p) for p in places], wanted, argument)
     elif any(c in _WILD for c in argument):
         yield from _of_sources(argument)
     else:
@@ -88,13 +91,13 @@ def _of_sources(pattern: str) -> Iterator[str]:
 
 
 def _of_files(paths: list[Path], wanted: str, argument: str) -> Iterator[str]:
-    found = [
-        f"{path}:{name}"
-        for path in paths
-        if not path.name.startswith(("_", "test_"))
-        for name in factories(path)
-        if fnmatchcase(name, wanted)
-    ]
+    found: list[str] = []
+    for path in paths:
+        if not path.name.startswith(("_", "test_")):
+            names = factories(path)  # of a file that cannot be read the error is shown, as of any model that fails
+            if names is None and wanted == "*":
+                found.append(str(path))
+            found += [f"{path}:{n}" for n in names or () if fnmatchcase(n, wanted)]
     if not found:
         raise BadInput(
             f"{argument} holds no model: it wants .py files with nn.Module classes, or functions that return "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,15 @@ class TimmSource:
             inputs,
             lambda size: lambda: build(img_size=size[-2:] if len(size) > 1 else size * 2),
         )
+
+
+def switched() -> bool:
+    """Whether this process has set timm's global switches to what they are not from the start."""
+    config = sys.modules.get("timm.layers.config")
+    if config is None:
+        return False
+    fused = int(os.environ.get("TIMM_FUSED_ATTN", "1"))
+    return bool(fused != config._USE_FUSED_ATTN or config._EXPORTABLE or config._SCRIPTABLE or config._NO_JIT)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -10,8 +11,10 @@ from types import ModuleType
 
 from ..errors import BadInput, BuildError, ModelcmpError
 
-#: The folder whose modules can be imported now, and what was loaded before it could.
-_current: dict[str, set[str]] = {}
+#: The folder whose modules can be imported now; what was loaded, and the path, before it could.
+_current: dict[str, tuple[set[str], list[str]]] = {}
+#: Size and time of the files of the user's modules when they were imported.
+_seen: dict[str, tuple[int, int] | None] = {}
 
 
 def load(place: str) -> ModuleType:
@@ -20,10 +23,13 @@ def load(place: str) -> ModuleType:
     Raises BadInput where there is none, BuildError where importing it raises.
     """
     try:
-        if place.endswith(".py"):
-            return _load_file(Path(place))
-        enter(Path.cwd())
-        return importlib.import_module(place)
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no part of our output
+            if place.endswith(".py"):
+                return _load_file(Path(place))
+            enter(Path.cwd())
+            module = importlib.import_module(place)
+            _remember()
+            return module
     except ModelcmpError:
         raise
     except ModuleNotFoundError as error:
@@ -37,21 +43,47 @@ def load(place: str) -> ModuleType:
 
 
 def enter(folder: Path) -> None:
-    """Let modules in ``folder`` be imported, also later by the model; forget those of the folder before.
+    """Let modules in ``folder`` be imported, also later by the model; forget the user's modules of before.
 
-    Two files in two folders may import siblings of the same name.
+    Two files in two folders may import siblings of the same name, each may change ``sys.path``, and a
+    file may have been edited since it was imported.
     """
     wanted = str(folder.resolve())
-    for old, before in list(_current.items()):
-        if old == wanted:
+    for old, (_, path) in list(_current.items()):
+        ours = _users_modules()
+        if old == wanted and all(_seen.get(n) == _facts(n) for n in ours):
             return
-        if old in sys.path:
-            sys.path.remove(old)
-        for name in [n for n, m in sys.modules.items() if n not in before and _lies_in(m, old)]:
+        for name in ours:
             del sys.modules[name]
+            _seen.pop(name, None)
+        sys.path[:] = path
+        importlib.invalidate_caches()
         del _current[old]
-    _current[wanted] = set(sys.modules)
+    _current[wanted] = (set(sys.modules), list(sys.path))
     sys.path.insert(0, wanted)
+
+
+def _users_modules() -> list[str]:
+    """Modules that were imported from the current folder, or from where it has led ``sys.path``."""
+    found = []
+    for folder, (names, path) in _current.items():
+        added = {folder, *(p for p in sys.path if p not in path)}
+        found += [n for n, m in sys.modules.items() if n not in names and any(_lies_in(m, p) for p in added)]
+    return found
+
+
+def _remember() -> None:
+    """Note the state of the files that have just been imported; what is imported later counts as edited."""
+    for name in _users_modules():
+        _seen.setdefault(name, _facts(name))
+
+
+def _facts(name: str) -> tuple[int, int] | None:
+    try:
+        facts = Path(str(sys.modules[name].__file__)).stat()
+    except (OSError, KeyError, AttributeError):
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _lies_in(module: ModuleType, folder: str) -> bool:
@@ -68,11 +100,14 @@ def _load_file(path: Path) -> ModuleType:
         root = root.parent
     enter(root)
     if root != path.parent:
-        return importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+        module = importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+        _remember()
+        return module
     name = f"_modelcmp_user_{abs(hash(path)):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BadInput(f"{str(path)!r} is not a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    _remember()
     return module

@@ -9,19 +9,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from ..environment import stamp
+from ..errors import OutputError
 from .entry import Entry, as_text, from_text
 
 #: A new layout gets a new file: older and newer versions of us leave each other alone.
 FILE = "profiles-1.sqlite"
 _OURS = 0x6D636D70  # "mcmp", SQLite's application id of the file
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_WAIT_S = 30.0
+_WAIT_S = 10.0
 _CHUNK = 500  # keys in one query
 _TABLE = """create table if not exists profiles (
     key text primary key, stamp text not null, source text not null, name text not null,
-    made_s real not null, entry text not null)"""
+    made_s real not null, checksum integer not null, entry text not null)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,19 @@ class Cache:
         for i in range(0, len(digests), _CHUNK):
             part = digests[i : i + _CHUNK]
             marks = ",".join("?" * len(part))
-            for digest, text in self._run(f"select key, entry from profiles where key in ({marks})", part):
+            query = f"select key, checksum, cast(entry as blob) from profiles where key in ({marks})"
+            for digest, checksum, text in self._run(query, part):
                 with suppress(ValueError):  # a damaged entry is made anew
-                    found[digest] = from_text(text)
+                    if crc32(text) == checksum:
+                        found[digest] = from_text(text.decode())
         return {by_digest[digest]: entry for digest, entry in found.items()}
 
     def put(self, key: Key, entry: Entry) -> None:
         """Keep an entry; it is on its way to the disk when this returns, whatever happens to the process."""
         if self._writable:
-            row = (key.digest, stamp(), key.source, key.name, time.time(), as_text(entry))
-            self._run("insert or replace into profiles values (?, ?, ?, ?, ?, ?)", row)
+            text = as_text(entry)
+            row = (key.digest, stamp(), key.source, key.name, time.time(), crc32(text.encode()), text)
+            self._run("insert or replace into profiles values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def info(self) -> CacheInfo:
         """Count what is there."""
@@ -90,9 +95,12 @@ class Cache:
         )
 
     def clear(self, *, stale_only: bool = False) -> int:
-        """Forget all profiles, or only those of other versions; how many they were."""
+        """Forget all profiles, or only those of other versions; how many they were. Raises OutputError."""
         if not self.path.exists():
             return 0
+        self._run("select count(*) from profiles")
+        if not self._writable:
+            raise OutputError(f"cannot clear {self.path}: it cannot be written")
         before = self._run("select count(*) from profiles")
         if stale_only:
             self._run("delete from profiles where stamp != ?", (stamp(),))
@@ -100,6 +108,8 @@ class Cache:
             self._run("delete from profiles")
         after = self._run("select count(*) from profiles")
         self._run("vacuum")
+        if not self._writable:
+            raise OutputError(f"{self.path} could not be cleared")
         return int(before[0][0] - after[0][0]) if before and after else 0
 
     def close(self) -> None:
@@ -142,8 +152,10 @@ class Cache:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = _prepared(sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None))
-        except (OSError, sqlite3.OperationalError):
-            if not self.path.is_file():
+        except (OSError, sqlite3.OperationalError) as error:
+            if isinstance(error, sqlite3.Error) and _is_broken(error):
+                raise
+            if not self.path.is_file() or _is_held(error):
                 raise
             self._writable = False
             connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)
@@ -187,6 +199,7 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
                 connection.execute(_TABLE)
                 connection.execute(f"pragma application_id = {_OURS}")
             connection.execute("commit")
+        connection.execute("select key, checksum, entry from profiles limit 0")
         with suppress(sqlite3.OperationalError):  # some disks cannot: slower, but right
             connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = normal")
@@ -206,7 +219,12 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
 
 
 def _is_broken(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN or str(error).startswith("no such ")
+
+
+def _is_held(error: Exception) -> bool:
+    """Whether another process keeps the file locked."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _inode(path: Path) -> int | None:

@@ -66,7 +66,8 @@ def _frame(ax: Axes, panel: BarPanel, longest: float, shortest: float) -> None:
         words = "shorter is better" if panel.metric.better == "low" else "longer is better"
         ax.annotate(words, xy=(0, 0), xycoords="axes fraction", xytext=(0, -3), textcoords="offset points", ha="left",
                     va="top", fontsize=7.5, color=MUTED)  # fmt: skip
-    ax.set_xlim(min(shortest * 1.1, 0.0), (longest or 1.0) * _ROOM)
+    right = max(longest, 0.0) or -0.3 * shortest or 1.0
+    ax.set_xlim(min(shortest * 1.1, 0.0), right * _ROOM)
     ax.set_xticks([])  # each bar carries its value
     ax.tick_params(axis="y", length=0)
     ax.spines["bottom"].set_visible(False)
