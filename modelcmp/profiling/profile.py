@@ -26,6 +26,7 @@ from ..sources.feeding import fitted, tensors_of
 from ..sources.images import short_name, torch_dtype
 from ..sources.reparam import deployed
 from ..units import shape as shape_text
+from .memory import give_back
 from .options import check_options
 from .parameters import owned, packed
 from .preserve import preserved
@@ -64,6 +65,7 @@ def _trace_subject(subject: Subject, request: Request, train: bool) -> tuple[Tra
             trace = trace_module(model, inputs, train=train, name=subject.name)
     except NeedsData as reason:
         trace, inputs = _for_real(subject, request, train)
+        give_back()
         return trace, inputs, (f"{reason}: run once on the CPU with seeded random weights and input",)
     return trace, inputs, ()
 

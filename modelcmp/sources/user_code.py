@@ -87,7 +87,9 @@ def _facts(name: str) -> tuple[int, int] | None:
 
 
 def _lies_in(module: ModuleType, folder: str) -> bool:
-    file = getattr(module, "__file__", None)
+    file = getattr(module, "__file__", None) or next(
+        iter(getattr(module, "__path__", ())), None
+    )  # a namespace has no file
     return bool(file) and Path(folder) in Path(str(file)).parents and "site-packages" not in str(file)
 
 
