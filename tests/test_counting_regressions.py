@@ -281,3 +281,22 @@ def test_parameters_in_one_flat_storage() -> None:
         assert modelcmp.profile(Flat(*views), torch.zeros(1)).params == 100
     for views in ((head, tail), (tail, head, tail)):
         assert modelcmp.profile(Flat(*views), torch.zeros(1)).params == 60
+
+
+class Recycles(nn.Module):
+    """Makes constants where results have just been freed: the allocator hands out the same addresses."""
+
+    def forward(self, x):
+        assert float(x.sum()) > -1e9  # needs numbers: runs for real
+        found = []
+        for i in range(30):
+            x.mul(2).add(1).mul(3)  # freed at once
+            found.append(torch.full((64,), i).tolist())
+            found.append(torch.tensor([float(i)] * 64) * 2)
+        return torch.stack(found[1::2])
+
+
+def test_an_address_that_is_used_again_is_another_buffer():
+    profiles = [profile_module(Recycles(), Inputs((torch.ones(64),))) for _ in range(3)]
+    assert [p.depth for p in profiles] == [3, 3, 3]
+    assert len({p.input_bytes for p in profiles}) == 1

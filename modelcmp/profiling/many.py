@@ -17,6 +17,7 @@ from ..sources import SOURCES, Request, identify
 from ..sources.identity import cache_key
 from ..store.cache import Cache, Key
 from ..store.entry import Entry, entry_of, profile_of
+from .memory import be_thrifty
 
 Progress = Callable[[str, int], None]
 Result = ModelProfile | ModelFailure
@@ -162,6 +163,7 @@ def prepare(packages: Iterable[str]) -> None:
     Imports and models are many objects that live: looking for cycles among them every 700 is wasted.
     """
     gc.set_threshold(100_000, 50, 100)
+    be_thrifty()
     import_module("modelcmp.profiling.profile")
     for name in PACKAGES:
         if name in packages:

@@ -1,14 +1,31 @@
-"""Giving memory back to the system."""
+"""Keeping processes small: glibc's allocator holds on to what was freed."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
+from typing import Any
+
+_M_MMAP_THRESHOLD = -3  # of malloc.h
+_LARGE_BYTES = 1 << 20
+
+
+def be_thrifty() -> None:
+    """For a process of our own: blocks of 1 MiB and more go back to the system as soon as they are freed."""
+    set_option = _glibc("mallopt")
+    if set_option is not None:
+        set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def give_back() -> None:
-    """Return what was freed: glibc keeps it for later, and a process that has run a detector stays large."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
-        if trim is not None:
-            trim(0)
+    """Free what only cycles hold, and return what the allocator keeps: a model that ran for real leaves much."""
+    gc.collect()
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _glibc(name: str) -> Any:
+    """A function of the C library, None where it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -93,7 +94,7 @@ class Tracer(TorchDispatchMode):
         self.sizes: list[int] = []  # bytes of each buffer
         self.versions: list[int] = []
         self.weights: set[int] = set()  # buffers that belong to the model
-        self.kept: list[Tensor] = []  # meta tensors stay alive, so that no address is used twice
+        self.kept: list[Tensor | StorageWeakRef] = []  # so that no address is used twice
         for _, module in modules:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None and not is_lazy(tensor):
@@ -112,8 +113,9 @@ class Tracer(TorchDispatchMode):
         self.buffers[address] = buffer
         self.sizes.append(t.untyped_storage().nbytes() if t.layout is torch.strided else t.numel() * t.itemsize)
         self.versions.append(0)
-        if not self.real:
-            self.kept.append(t)
+        # A weak reference frees the numbers and holds the address.
+        weak = self.real and t.layout is torch.strided
+        self.kept.append(StorageWeakRef(t.untyped_storage()) if weak else t)
         return buffer
 
     def _born(self, t: Tensor) -> int:
