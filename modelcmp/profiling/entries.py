@@ -17,7 +17,7 @@ from .metadata import SHORTCUTS
 from .opinfo import OpInfo
 
 _CACHE: dict[tuple[Any, ...], Entry] = {}
-_CACHE_LIMIT = 15_000  # neighbours share calls, models of another family hardly; about 5 kB each
+_CACHE_LIMIT = 30_000  # about 5 kB each
 
 
 class Spec(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -132,13 +133,16 @@ def _in_process(missing: dict[int, Work], begun: Callable[[str], None]) -> Itera
 
 def _on_engine(missing: dict[int, Work], means: Means, workers: int) -> Iterator[_Outcome]:
     here = stamp()
-    packages = tuple(dict.fromkeys(source.name for w in missing.values() if (source := identify(w.spec)[0])))
-    task = Task(f"{__name__}:run", f"{__name__}:prepare", (packages,))
+    sources = {i: source.name if (source := identify(w.spec)[0]) else "" for i, w in missing.items()}
+    counts = Counter(sources.values())
+    task = Task(f"{__name__}:run", f"{__name__}:prepare", (tuple(filter(None, counts)),))
+    # The many models of a large collection, coming last, fill the gaps that a few slow ones leave.
+    ordered = sorted(missing, key=lambda i: counts[sources[i]])
     wanted = workers if means.engine == "local" else means.options.workers
     options = Options(wanted, means.options.limits, means.options.batch_size, means.options.address,
                       means.options.runtime_env)  # fmt: skip
     with ENGINES[means.engine](task, options) as engine:
-        engine.submit(Job(w.spec, (i, w)) for i, w in missing.items())
+        engine.submit(Job(missing[i].spec, (i, missing[i])) for i in ordered)
         for outcome in engine.results():
             i = outcome.job.payload[0]
             if outcome.error is not None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 from typing import Any
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
-_LARGE_BYTES = 1 << 20
+_LARGE_BYTES = 4 << 20
 
 
 def be_thrifty() -> None:
-    """For a process of our own: blocks of 1 MiB and more go back to the system as soon as they are freed."""
+    """For a process of our own: blocks of 4 MiB and more go back to the system as soon as they are freed."""
     set_option = _glibc("mallopt")
     if set_option is not None:
         set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def give_back() -> None:
-    """Free what only cycles hold, and return what the allocator keeps: a model that ran for real leaves much."""
-    gc.collect()
+    """Return what the allocator keeps: a model that ran for real leaves much."""
     trim = _glibc("malloc_trim")
     if trim is not None:
         trim(0)
