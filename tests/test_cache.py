@@ -260,8 +260,8 @@ def test_a_place_that_cannot_be_written_costs_only_the_speed(folder, cli):
     assert len([line for line in err.splitlines() if "warning" in line]) == 1
 
 
-def test_a_file_that_can_only_be_read_still_answers(tmp_path, monkeypatch):
-    kept(tmp_path, "resnet18")
+def only_for_reading(monkeypatch):
+    """Let SQLite refuse every file that is not opened as one that cannot change."""
     real = sqlite3.connect
 
     def refusing(place, *args, **kwargs):
@@ -270,6 +270,11 @@ def test_a_file_that_can_only_be_read_still_answers(tmp_path, monkeypatch):
         return real(place, *args, **kwargs)
 
     monkeypatch.setattr(sqlite3, "connect", refusing)
+
+
+def test_a_file_that_can_only_be_read_still_answers(tmp_path, monkeypatch):
+    kept(tmp_path, "resnet18")
+    only_for_reading(monkeypatch)
     cache = Cache(tmp_path, quiet)
     key = cache_key("resnet18", Request(), "eval")
     assert cache.get([key])
@@ -470,14 +475,7 @@ def test_a_held_cache_is_left_alone(tmp_path, monkeypatch):
 
 def test_what_cannot_be_cleared_is_an_error(tmp_path, cli, monkeypatch):
     kept(tmp_path, "resnet18")
-    real = sqlite3.connect
-
-    def refusing(place, *args, **kwargs):
-        if not str(place).endswith("immutable=1"):
-            raise sqlite3.OperationalError("unable to open database file")
-        return real(place, *args, **kwargs)
-
-    monkeypatch.setattr(sqlite3, "connect", refusing)
+    only_for_reading(monkeypatch)
     code, _, err = cli("cache", "clear", "--cache-dir", tmp_path)
     assert code == 1
     assert "cannot clear" in err
