@@ -57,7 +57,7 @@ def read_joined(path: Path) -> Joined:
     sizes = next((h for wanted in _SIZE_COLUMNS for h in heads if h.strip().lower() == wanted), None)
     keys = {head: _key(head) for head in heads if head != at}
     if len(set(keys.values())) < len(keys):
-        raise BadInput(f"{path}: two headings mean the same column: {', '.join(keys)}")
+        raise BadInput(f"{path}: two headings mean the same column ({', '.join(keys)}): rename one")
     columns = {head: [_parsed(row[head]) for row in rows] for head in keys}
     texts = {head for head, values in columns.items() if any(isinstance(v, str) for v in values)}
     _refuse_text(path, {head: columns[head] for head in keys if keys[head] in METRICS})
@@ -79,7 +79,9 @@ def _refuse_text(path: Path, columns: dict[str, list[Value]]) -> None:
     for head, values in columns.items():
         for number, value in enumerate(values, 2):
             if isinstance(value, str):
-                raise BadInput(f"{path}, row {number}: {head} is {value!r}, which is no number")
+                raise BadInput(
+                    f"{path}, row {number}: {head} is {value!r}, no number: correct it, or leave the cell empty"
+                )
 
 
 def join(profiles: Sequence[ModelProfile], table: Joined, remark: Callable[[str], None]) -> tuple[ModelProfile, ...]:
@@ -139,10 +141,12 @@ def _read(path: Path) -> list[dict[str, str]]:
         raise BadInput(f"{path}, line {reader.line_num}: {error}") from error
     heads = [" ".join(h.split()) for h in lines[0][1]] if lines else []
     if len(set(heads)) < len(heads) or "" in heads:
-        raise BadInput(f"{path}: its header line names a column twice or not at all: {', '.join(heads)}")
+        raise BadInput(f"{path}: its header line names a column twice or not at all ({', '.join(heads)}): rename it")
     for number, line in lines[1:]:
         if len(line) != len(heads):
-            raise BadInput(f"{path}, line {number}: {len(line)} cells under {len(heads)} headings")
+            raise BadInput(
+                f"{path}, line {number}: {len(line)} cells under {len(heads)} headings: quote those with {delimiter!r}"
+            )
     return [dict(zip(heads, line, strict=True)) for _, line in lines[1:]]
 
 

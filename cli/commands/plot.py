@@ -106,7 +106,7 @@ def _draw(shown: Comparison, choice: Choice, axes: tuple[Metric, Metric] | None,
     from modelcmp.reports.plots import bars, save, scatter
 
     if not shown.profiles:
-        raise BadInput("no model is left to draw")
+        raise BadInput("no model is left to draw: loosen --where, or see above which models failed")
     caption = screen.caption(shown.profiles)
     if axes is None:
         save(bars(shown.profiles, choice.columns), output, title="Models side by side", caption=caption)

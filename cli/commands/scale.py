@@ -113,10 +113,13 @@ def _turns(
     from dataclasses import replace
 
     from modelcmp.growth import narrowed, turns
+    from modelcmp.profiling.many import Means
+
+    here = Means(means.cache)  # one size at a time: a process for each would mostly import torch
 
     def at(batch_size: int) -> ModelProfile:
         pair = (found.profiles[0].name, replace(request, batch_size=batch_size))
-        return profiled([pair], mode, convention, means).profiles[0]
+        return profiled([pair], mode, convention, here).profiles[0]
 
     rough = turns(found.profiles)
     return tuple(narrowed(turn, at) for turn in rough) if over == "batch_size" else rough

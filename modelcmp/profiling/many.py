@@ -69,10 +69,10 @@ def profile_many(work: Sequence[Work], convention: str, means: Means, progress: 
     for i, made in _made(missing, means, lambda name: progress(name, len(results))):
         if isinstance(made, ModelFailure):
             results[i] = made
-            continue
-        if means.cache is not None and i in keys and _holds(keys[i], work[i]):
-            means.cache.put(keys[i], made)
-        results[i] = profile_of(made, work[i].spec, convention, notes[i])
+        else:
+            if means.cache is not None and i in keys and _holds(keys[i], work[i]):
+                means.cache.put(keys[i], made)
+            results[i] = profile_of(made, work[i].spec, convention, notes[i])
         progress(work[i].spec, len(results))
     _refuse_if_all_were_wrong(results)
     return [results[i] for i in range(len(work))]

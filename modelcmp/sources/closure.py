@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from ..environment import installed_version, state
+from .user_code import root_of
 
 _INSTALLED = {"site-packages", "dist-packages"}
 
@@ -41,14 +42,6 @@ def content_digest(place: str) -> str | None:
     for name in sorted(packages):
         digest.update(f"{name} {_version_of(name, own=name == place.partition('.')[0])}\n".encode())
     return digest.hexdigest()
-
-
-def root_of(path: Path) -> Path:
-    """The folder from which a file is imported: the first above it that is no package."""
-    root = path.resolve().parent
-    while (root / "__init__.py").is_file():
-        root = root.parent
-    return root
 
 
 def _closure(place: str) -> tuple[set[Path], set[str]]:

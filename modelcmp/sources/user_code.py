@@ -42,6 +42,14 @@ def load(place: str) -> ModuleType:
         raise BuildError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
 
 
+def root_of(path: Path) -> Path:
+    """The folder from which a file is imported, relative imports included: the first above it that is no package."""
+    root = path.resolve().parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    return root
+
+
 def enter(folder: Path) -> None:
     """Let modules in ``folder`` be imported, also later by the model; forget the user's modules of before.
 
@@ -97,9 +105,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInput(f"no file {str(path)!r}: give path/to/file.py:factory")
     path = path.resolve()
-    root = path.parent
-    while (root / "__init__.py").is_file():  # part of a package: relative imports work in it
-        root = root.parent
+    root = root_of(path)
     enter(root)
     if root != path.parent:
         module = importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))

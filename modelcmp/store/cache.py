@@ -100,7 +100,7 @@ class Cache:
             return 0
         self._run("select count(*) from profiles")
         if not self._writable:
-            raise OutputError(f"cannot clear {self.path}: it cannot be written")
+            raise OutputError(f"cannot clear {self.path}: it cannot be written; make it writable, or delete the file")
         before = self._run("select count(*) from profiles")
         if stale_only:
             self._run("delete from profiles where stamp != ?", (stamp(),))
@@ -109,7 +109,9 @@ class Cache:
         after = self._run("select count(*) from profiles")
         self._run("vacuum")
         if not self._writable:
-            raise OutputError(f"{self.path} could not be cleared")
+            raise OutputError(
+                f"{self.path} could not be cleared: try again when no other process uses it, or delete the file"
+            )
         return int(before[0][0] - after[0][0]) if before and after else 0
 
     def close(self) -> None:
