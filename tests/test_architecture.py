@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     0: ("errors", "registry", "units", "files", "environment"),
-    1: ("records", "metrics", "reductions", "tabular"),
+    1: ("records", "metrics", "reductions", "tabular", "kernels"),
     2: ("ranking", "pareto", "growth", "where", "joining", "store", "tracking", "engines"),
     3: ("comparison", "sources", "hardware", "dumps", "profiling.formulas"),
     4: ("profiling", "training"),
-    5: ("diffing", "sweeps"),
+    5: ("diffing", "sweeps", "measuring"),
     6: ("reports",),
 }
 OPEN_PLAN = (0, 1)  # the modules of these floors are one room: records, what is summed and said about them

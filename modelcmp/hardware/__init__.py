@@ -1,0 +1,1 @@
+"""Machines and how long a model takes on them: data sheets, roofline, prediction."""

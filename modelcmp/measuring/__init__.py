@@ -1,0 +1,1 @@
+"""What models really take on the machine at hand, and what its roofs are."""
