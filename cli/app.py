@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .commands import audit, cache, compare, layers, models, plot, scale
+from .commands import audit, bench, cache, calibrate, check, compare, hardware, layers, models, plot, roofline, scale
 
 DEFAULT = "compare"
 
@@ -51,6 +51,11 @@ app.command("list")(models.list_models)
 app.command("scale", no_args_is_help=True)(scale.scale)
 app.command("plot", no_args_is_help=True)(plot.plot)
 app.command("audit", no_args_is_help=True)(audit.audit)
+app.command("hardware")(hardware.hardware)
+app.command("bench", no_args_is_help=True)(bench.bench)
+app.command("calibrate")(calibrate.calibrate)
+app.command("roofline", no_args_is_help=True)(roofline.roofline)
+app.command("check", no_args_is_help=True)(check.check)
 app.add_typer(cache.app, name="cache")
 
 
@@ -83,6 +88,8 @@ def main(
       compare-models 'torchvision:*' --pareto top1:macs --plot front.png
       compare-models scale vit_b_16 --batch 1,2,4,...,256
       compare-models audit vit_b_16
+      compare-models roofline resnet18 vit_b_16 --hardware h100 --plot roofline.png
+      compare-models check resnet50 --budget budget.toml
 
     `--debug` anywhere shows the traceback of an error.
     """

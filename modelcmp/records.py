@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pandas
 
+    from .kernels import Kernel
+
 Shape = tuple[int, ...]
 CONVENTIONS = ("total", "contraction", "fvcore")
 
@@ -55,6 +57,7 @@ class OpRecord:
     reads: tuple[Access, ...]
     writes: tuple[Access, ...]
     weights: tuple[tuple[int, int], ...]  # (buffer, bytes)
+    layout: str = "plain"  # of the largest argument: "plain" (row-major), "channels_last" or "permuted"
 
     @property
     def traffic_bytes(self) -> int:
@@ -143,6 +146,7 @@ class ModelProfile:
     uncounted: Mapping[str, int]
     notes: tuple[str, ...] = ()
     trace: Trace | None = field(default=None, repr=False, compare=False)
+    kernels: Mapping[str, tuple[Kernel, ...]] | None = field(default=None, repr=False, compare=False)  # without a trace
 
     def __getattr__(self, key: str) -> float | int | str | None:
         """Metrics read as attributes: ``profile.macs``."""

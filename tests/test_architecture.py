@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     0: ("errors", "registry", "units", "files", "environment"),
     1: ("records", "metrics", "reductions", "tabular", "kernels"),
-    2: ("ranking", "pareto", "growth", "where", "joining", "store", "tracking", "engines"),
-    3: ("comparison", "sources", "hardware", "dumps", "profiling.formulas"),
+    2: ("ranking", "pareto", "growth", "where", "budget", "joining", "store", "tracking", "engines"),
+    3: ("comparison", "sources", "hardware", "budget_file", "dumps", "profiling.formulas"),
     4: ("profiling", "training"),
     5: ("diffing", "sweeps", "measuring"),
     6: ("reports",),

@@ -1,29 +1,112 @@
-"""From a profile to its predicted time on a machine."""
+"""From profiles to their predicted time on a machine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import BadInput
 from ..kernels import Kernel, kernels
 from ..records import ModelProfile
+from .columns import Array, columns_of
 from .device import Device
-from .prediction import KernelTime, Limit, Prediction
+from .efficiency import efficiencies
+from .latency import Times, timed
+from .prediction import LEVELS, KernelTime, Limit, Prediction
 
 
-def predict(profile: ModelProfile, device: Device, *, level: str = "calibrated", compiled: bool = False) -> Prediction:
-    """Predict the time of one forward pass; raises BadInput when the machine lacks the profile's dtype."""
-    assert profile.trace is not None
-    times = tuple(_timed(k, device, profile.dtype) for k in kernels(profile.trace, compiled))
-    seconds = sum(t.seconds * t.kernel.count for t in times)
-    parts: dict[Limit, float] = {"compute": 0.0, "memory": 0.0, "launches": 0.0}
-    for t in times:
-        parts[t.bound] += t.seconds * t.kernel.count
+def predict(
+    profile: ModelProfile, device: Device, *, level: str | None = None, compiled: bool = False, amp: str | None = None
+) -> Prediction:
+    """Predict the time of one forward pass at the profile's batch size and dtype.
+
+    ``level`` is "datasheet", "calibrated" or "this machine"; by default the best that there is for the device.
+    ``amp`` ("fp16", "bf16") is mixed precision as ``torch.autocast`` runs it, of a profile in fp32.
+    Raises BadInput when the machine lacks the dtype, or operations were not kept.
+    """
+    found = kernels_of(profile, compiled, amp)
+    level = checked_level(device, level)
+    times = timed(columns_of([found]), device, efficiencies(device, level), compiled)
+    return _prediction(profile, device, level, compiled, amp, found, times)
+
+
+def predict_many(
+    profiles: Sequence[ModelProfile], device: Device, *, level: str | None = None, compiled: bool = False
+) -> list[Prediction]:
+    """:func:`predict` for many profiles at once."""
+    level = checked_level(device, level)
+    found = [kernels_of(profile, compiled) for profile in profiles]
+    if not any(found):
+        return [_prediction(p, device, level, compiled, None, (), _none()) for p in profiles]
+    times = timed(columns_of(found), device, efficiencies(device, level), compiled)
+    ends = np.cumsum([len(f) for f in found])
+    parts = zip(profiles, found, [0, *ends], ends, strict=False)
+    return [
+        _prediction(p, device, level, compiled, None, f, times.part(a, b))
+        for p, f, a, b in parts
+    ]  # fmt: skip
+
+
+def kernels_of(profile: ModelProfile, compiled: bool, amp: str | None = None) -> tuple[Kernel, ...]:
+    """The kernels of a profile; raises BadInput when its operations were not kept."""
+    if profile.trace is not None:
+        return kernels(profile.trace, compiled=compiled, amp=amp)
+    if profile.kernels is None or amp is not None:
+        raise BadInput(f"{profile.name}: its operations were not kept, profile it again")
+    return profile.kernels["compiled" if compiled else "eager"]
+
+
+def checked_level(device: Device, level: str | None) -> str:
+    """The level asked for, or the best that there is; raises BadInput."""
+    best = "this machine" if device.measured else "calibrated"
+    if level is not None and level not in LEVELS:
+        raise BadInput(f"unknown level {level!r}: use {', '.join(LEVELS)}")
+    if level == "this machine" and not device.measured:
+        raise BadInput(f"{device.name} was not measured here: `compare-models calibrate` does, or use calibrated")
+    return level or best
+
+
+def _none() -> Times:
+    empty = np.zeros(0)
+    return Times(empty, empty, empty, empty)
+
+
+def _prediction(
+    profile: ModelProfile, device: Device, level: str, compiled: bool, amp: str | None, found: Sequence[Kernel],
+    times: Times,
+) -> Prediction:  # fmt: skip
+    parts = (times.compute, times.memory, times.launch, times.layout)
+    rows = tuple(KernelTime(*row) for row in zip(found, *(part.tolist() for part in parts), strict=True))
+    counts = np.array([kernel.calls for kernel in found], dtype=float)
+    return Prediction(
+        model=profile.name, device=device, dtype=amp or profile.dtype, batch_size=profile.batch_size, level=level,
+        compiled=compiled, kernels=rows, seconds=float((times.total * counts).sum()), bound=_bound(times, counts),
+        strict_s=strict_seconds(profile, device, amp), memory_bytes=memory_bytes(profile),
+    )  # fmt: skip
+
+
+def _bound(times: Times, counts: Array) -> Limit:
+    """What most of the time is for; changing layouts is memory's."""
+    compute = times.compute > times.memory
+    parts: dict[Limit, float] = {
+        "compute": float((times.compute * compute * counts).sum()),
+        "memory": float(((times.memory * ~compute + times.layout) * counts).sum()),
+        "launches": float((times.launch * counts).sum()),
+    }
+    return max(parts, key=lambda limit: parts[limit])
+
+
+def strict_seconds(profile: ModelProfile, device: Device, amp: str | None = None) -> float:
+    """What no schedule can beat: contractions at the matrix peak, minimal traffic at full bandwidth, no launches."""
     v = profile.values
-    strict = max(float(v["flops"] or 0) / device.peak_flops(profile.dtype),
-                 float(v["minimal_traffic_bytes"] or 0) / device.bandwidth_bytes_s)  # fmt: skip
-    memory = int(v["size_bytes"] or 0) + int(v["peak_activation_bytes"] or 0)
-    return Prediction(profile.name, device, profile.dtype, profile.batch_size, level, compiled, times, seconds,
-                      max(parts, key=lambda p: parts[p]), strict, memory)  # fmt: skip
+    dtype = amp or profile.dtype
+    peak = max(device.peak_flops(dtype), device.matrix_flops.get("tf32", 0.0) if dtype == "fp32" else 0.0)
+    moved = float(v["minimal_traffic_bytes"] or 0) * (0.5 if amp else 1.0)
+    return max(2 * float(v["macs"] or 0) / peak, moved / device.bandwidth_bytes_s)
 
 
-def _timed(kernel: Kernel, device: Device, dtype: str) -> KernelTime:
-    return KernelTime(kernel, kernel.flops / device.peak_flops(dtype), kernel.traffic_bytes / device.bandwidth_bytes_s,
-                      device.launch_s)  # fmt: skip
+def memory_bytes(profile: ModelProfile) -> int:
+    """Weights and the most intermediates alive at once, with the input."""
+    v = profile.values
+    return int(v["size_bytes"] or 0) + int(v["peak_activation_bytes"] or 0) + int(v.get("batch_bytes") or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..kernels import Kernel
 from .device import Device
@@ -12,26 +12,28 @@ LEVELS = ("datasheet", "calibrated", "this machine")
 Limit = Literal["compute", "memory", "launches"]
 
 
-@dataclass(frozen=True, slots=True)
-class KernelTime:
-    """One kernel on one machine: seconds for one call; it is called ``kernel.count`` times."""
+class KernelTime(NamedTuple):
+    """One kernel on one machine: seconds for one call; it is called ``kernel.calls`` times."""
 
     kernel: Kernel
     compute_s: float
     memory_s: float
     launch_s: float
+    layout_s: float = 0.0  # to bring input and output into the layout that the kernel takes
 
     @property
     def seconds(self) -> float:
-        """max(compute, memory) + launch."""
-        return max(self.compute_s, self.memory_s) + self.launch_s
+        """max(compute, memory) + layout + launch."""
+        return max(self.compute_s, self.memory_s) + self.layout_s + self.launch_s
 
     @property
     def bound(self) -> Limit:
-        """What most of its time is for."""
-        if self.launch_s > max(self.compute_s, self.memory_s):
+        """What most of its time is for; changing layouts is memory's."""
+        compute = self.compute_s if self.compute_s > self.memory_s else 0.0
+        memory = self.layout_s + (0.0 if compute else self.memory_s)
+        if self.launch_s > max(compute, memory):
             return "launches"
-        return "compute" if self.compute_s > self.memory_s else "memory"
+        return "compute" if compute > memory else "memory"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What models really take on the machine at hand, and what its roofs are."""
+"""Running models and probes here and now: how long, how much memory, and what the machine can do."""

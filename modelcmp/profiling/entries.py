@@ -45,6 +45,7 @@ class Entry(NamedTuple):
     output_shapes: tuple[tuple[int, ...], ...]
     input_bytes: tuple[int, ...]  # for each tensor argument
     output_bytes: tuple[int, ...]  # for each output that counts as written
+    layout: str
 
 
 def footprint(t: Tensor) -> int:
@@ -157,7 +158,20 @@ def entry_of(func: Any, info: OpInfo, args: Any, kwargs: Any, tensors: list[Tens
         output_shapes=output_shapes,
         input_bytes=tuple(input_bytes),
         output_bytes=tuple(output_bytes),
+        layout=_layout(tensors),
     )
+
+
+def _layout(tensors: list[Tensor]) -> str:
+    """How the largest argument lies in memory."""
+    strided = [t for t in tensors if t.layout is torch.strided]
+    if not strided:
+        return "plain"
+    t = max(strided, key=Tensor.numel)
+    if t.is_contiguous():
+        return "plain"
+    last = t.dim() == 4 and t.is_contiguous(memory_format=torch.channels_last)
+    return "channels_last" if last else "permuted"
 
 
 def _touched(formula: Formula, info: OpInfo, tensors: list[Tensor]) -> int | None:

@@ -1,7 +1,8 @@
 """What some composite operations hand out, without running their parts.
 
 On the meta device attention takes its plain path, whose output lies differently in memory than a
-fused kernel's, and a recurrent layer runs step by step. Here the fused layouts are written down.
+fused kernel's, a recurrent layer runs step by step, and a convolution forgets that its input was
+channels-last. Here the layouts of real kernels are written down.
 """
 
 from __future__ import annotations
@@ -80,8 +81,18 @@ def _steps(x: Tensor, hidden: Tensor, args: tuple[Any, ...]) -> Tensor:
     return x.new_empty((*x.shape[:-1], width))
 
 
+def conv2d(x: Tensor, w: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Channels-last in memory where the input or the weight is, as oneDNN and cuDNN leave it."""
+    out = torch.conv2d(x, w, *args, **kwargs)
+    last = any(
+        t.dim() == 4 and not t.is_contiguous() and t.is_contiguous(memory_format=torch.channels_last) for t in (x, w)
+    )
+    return out.contiguous(memory_format=torch.channels_last) if last and out.dim() == 4 else out
+
+
 SHORTCUTS: dict[str, Callable[..., Any]] = {
     "aten.scaled_dot_product_attention": attention,
+    "aten.conv2d": conv2d,
     "aten.lstm": lstm,
     "aten.gru": recurrent,
     "aten.rnn_tanh": recurrent,

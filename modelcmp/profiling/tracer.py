@@ -293,4 +293,5 @@ def _record_of(
         reads=reads,
         writes=writes,
         weights=used,
+        layout=entry.layout,
     )

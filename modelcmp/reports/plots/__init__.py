@@ -1,7 +1,7 @@
 """Pictures of profiles: each is data first (tested), then drawn (looked at).
 
-``scatter``, ``bars`` and ``growth`` make the data; ``save`` draws it into a png, svg or html file.
-matplotlib and jinja2 are imported only when something is drawn.
+``scatter``, ``bars``, ``growth`` and ``roofline.roofline`` make the data; ``save`` draws it into a png, svg or
+html file. matplotlib and jinja2 are imported only when something is drawn.
 """
 
 from .data import Scatter, scatter

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ... import units
 from .data import Scatter
+from .measured import Measured
 from .panels import OVER_LABELS, Bars, Growth
+from .roofline import Place, Roofline, duration
 from .style import COLOURS, GRID, INK, MUTED, PAPER, ZONE_COLOURS, printable
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def page(picture: Picture, svg: bytes, tips: Mapping[str, Sequence[str]], title:
     return environment.get_template("page.html.j2").render(
         title=printable(title) or "modelcmp",
         caption=printable(caption),
-        left_out=[printable(n) for n in picture.left_out] if isinstance(picture, Scatter) else [],
+        left_out=[printable(n) for n in picture.left_out] if isinstance(picture, Scatter | Measured) else [],
         picture=Markup(inline(svg, tips)),  # serialised by ElementTree, which escapes
         table=table(picture),
     )
@@ -74,6 +77,10 @@ def table(picture: Picture) -> Table:
         return _scatter_table(picture)
     if isinstance(picture, Bars):
         return _bars_table(picture)
+    if isinstance(picture, Roofline):
+        return _roofline_table(picture)
+    if isinstance(picture, Measured):
+        return _measured_table(picture)
     return _growth_table(picture)
 
 
@@ -112,6 +119,35 @@ def _growth_table(data: Growth) -> Table:
     return Table((OVER_LABELS[data.over], *heads), tuple(rows))
 
 
+def _measured_table(data: Measured) -> Table:
+    heads = ("Model", "Batch", "Dtype", "Median, ms", "p5, ms", "p95, ms", "Predicted, ms", "Ratio")
+    rows = [
+        (
+            _name(m.name), Cell(str(m.batch_size), m.batch_size), _name(m.dtype),
+            *(Cell(units.UNKNOWN if v is None else units.plain(v), v)
+              for v in (m.measured_ms, m.p5_ms, m.p95_ms, m.predicted_ms, m.ratio)),
+        )
+        for m in data.marks
+    ]  # fmt: skip
+    return Table(heads if data.predicted else heads[:-2], tuple(r if data.predicted else r[:-2] for r in rows))
+
+
+def _roofline_table(data: Roofline) -> Table:
+    heads = ("Model", "Place", "Kind", "Bound by", "FLOPs", "Bytes", "FLOP/byte", "Attainable FLOP/s", "FLOP/s",
+             "Time", "Share")  # fmt: skip
+    return Table(heads, tuple(_place_cells(place) for model in data.models for place in model.places))
+
+
+def _place_cells(p: Place) -> tuple[Cell, ...]:
+    return (
+        *(_name(text) for text in (p.model, p.module or "(model)", p.kind, p.bound)),
+        Cell(units.scaled(p.flops), p.flops), Cell(units.scaled(p.traffic_bytes, "B"), p.traffic_bytes),
+        Cell(units.ratio(p.ai), p.ai), Cell(units.scaled(p.attainable_flop_s), p.attainable_flop_s),
+        Cell(units.scaled(p.flop_s), p.flop_s), Cell(duration(p.seconds), p.seconds),
+        Cell(units.percent(p.share_pct), p.share_pct),
+    )  # fmt: skip
+
+
 def inline(svg: bytes, tips: Mapping[str, Sequence[str]]) -> str:
     """An SVG as HTML holds it: without namespaces, in the page's colours, with a tooltip in each mark."""
     root = ET.fromstring(svg)
@@ -140,9 +176,9 @@ def _themed(style: str) -> str:
 
 
 def _add_tips(group: ET.Element, tips: Sequence[str]) -> None:
-    """Each marker of a group is a ``use``; a bar is the group itself."""
-    marks = [e for e in group.iter() if e.tag.split("}")[-1] == "use"]
-    for mark, tip in zip(marks or [group], tips, strict=True):
+    """Each marker of a group is a ``use``, a ``path`` where sizes differ; a bar is the group itself."""
+    marks = {tag: [e for e in group.iter() if e.tag.split("}")[-1] == tag] for tag in ("use", "path")}
+    for mark, tip in zip(marks["use"] or (marks["path"] if len(tips) > 1 else [group]), tips, strict=True):
         title = ET.Element("title")
         title.text = "\n".join(printable(line) for line in tip.split("\n"))
         mark.insert(0, title)

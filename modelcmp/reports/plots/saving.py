@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BadInput
 from ...files import check_writable, write_whole
 from .data import Scatter
+from .measured import Measured
 from .panels import Bars, Growth
+from .roofline import Roofline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .drawing import Drawing
 
-Picture = Scatter | Bars | Growth
+Picture = Scatter | Bars | Growth | Roofline | Measured
 FORMATS = (".png", ".svg", ".html")
 
 
@@ -48,12 +50,18 @@ def draw(picture: Picture, title: str = "", caption: str = "") -> Drawing:
     """The figure of a picture; call it inside ``style.house_style()``."""
     from .draw_bars import draw_bars
     from .draw_growth import draw_growth
+    from .draw_measured import draw_measured
+    from .draw_roofline import draw_roofline
     from .draw_scatter import draw_scatter
 
     if isinstance(picture, Scatter):
         return draw_scatter(picture, title, caption)
     if isinstance(picture, Bars):
         return draw_bars(picture, title, caption)
+    if isinstance(picture, Roofline):
+        return draw_roofline(picture, title, caption)
+    if isinstance(picture, Measured):
+        return draw_measured(picture, title, caption)
     return draw_growth(picture, title, caption)
 
 
