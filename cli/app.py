@@ -73,7 +73,7 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Which PyTorch model to pick, and why: size, compute, memory traffic and roofline class.
+    """Which PyTorch model to pick, and why: size, compute, memory traffic, roofline class and latency.
 
     No weights, no compute, no download: models are built without data and their operations counted.
     The default command is `compare`, so its name may be left out.

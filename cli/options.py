@@ -145,6 +145,29 @@ Address = Annotated[
 ]
 
 
+Hardware = Annotated[
+    str | None,
+    typer.Option(
+        "--hardware", "-H", metavar="NAME|FILE", autocompletion=lambda incomplete: _machine_names(incomplete),
+        help="Predict latency on a machine: h100, rtx4090, jetson_orin, this, my.toml (see `hardware`).",
+    ),
+]  # fmt: skip
+Level = Annotated[
+    str | None,
+    typer.Option(
+        "--level", metavar="LEVEL", autocompletion=_one_of("datasheet", "calibrated", "this machine"),
+        help="Of the prediction: datasheet, calibrated or 'this machine'.", show_default="the best for the machine",
+    ),
+]  # fmt: skip
+Compiled = Annotated[bool, typer.Option("--compile", help="Predict for torch.compile rather than eager execution.")]
+
+
+def _machine_names(incomplete: str) -> list[str]:
+    from modelcmp.hardware.catalogue import devices
+
+    return [name for name in devices() if name.startswith(incomplete)]
+
+
 def means(
     cache_dir: Path | None = None,
     no_cache: bool = False,

@@ -24,12 +24,14 @@ def check_profiling(
     return request
 
 
-def profiled(pairs: list[tuple[str, Request]], mode: str, convention: str, means: Means) -> Comparison:
-    """Profile specs, each as its request says; raises UsageError when nothing could be."""
+def profiled(
+    pairs: list[tuple[str, Request]], mode: str, convention: str, means: Means, kernels: bool = False
+) -> Comparison:
+    """Profile specs, each as its request says, with ``kernels`` for predictions; raises UsageError if nothing could."""
     from modelcmp.comparison import Comparison
     from modelcmp.profiling.many import Work, profile_many, sorted_out
 
-    work = [Work(spec, request, mode) for spec, request in pairs]
+    work = [Work(spec, request, mode, kernels) for spec, request in pairs]
     with screen.progress(len(work)) as progress:
         results = profile_many(work, convention, means, progress)
     if means.cache is not None:

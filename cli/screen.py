@@ -67,7 +67,9 @@ def caption(profiles: Iterable[ModelProfile], without_batch: bool = False) -> st
     if first is None:
         return ""
     batch = "" if without_batch else f"batch {first.batch_size}, "
-    return f"{batch}{first.dtype}, {first.mode} mode, convention {first.convention}"
+    on = first.machine
+    where = f", on {on.title} ({on.level}, {'compiled' if on.compiled else 'eager'})" if on else ""
+    return f"{batch}{first.dtype}, {first.mode} mode, convention {first.convention}{where}"
 
 
 def note(message: str) -> None:

@@ -1,6 +1,6 @@
 """Fill the generated blocks of the documentation: ``python docs/generate.py`` (``--check`` only compares).
 
-A block is ``<!-- generated: WHAT -->`` ... ``<!-- end -->``; WHAT is ``metrics``, ``formulas`` or a
+A block is ``<!-- generated: WHAT -->`` ... ``<!-- end -->``; WHAT is ``metrics``, ``formulas``, ``coefficients`` or a
 command line that starts with ``compare-models``, whose output is put in.
 """
 
@@ -23,7 +23,8 @@ def content(what: str) -> str:
         return f"```console\n$ {what}\n{run(what)}```\n"
     from modelcmp.reports import guide
 
-    return {"metrics": guide.metric_table, "formulas": guide.formula_table}[what]()
+    tables = {"metrics": guide.metric_table, "formulas": guide.formula_table, "coefficients": guide.coefficient_table}
+    return tables[what]()
 
 
 def run(command: str) -> str:

@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .comparison import Comparison
     from .errors import ModelcmpError
+    from .hardware.catalogue import devices
+    from .hardware.device import Device
+    from .hardware.predict import predict
+    from .hardware.prediction import Prediction
+    from .measuring.bench import bench
     from .metrics import METRICS
     from .profiling.compare import compare, profile
     from .records import LayerRecord, ModelFailure, ModelProfile, OpRecord
@@ -21,24 +26,34 @@ __version__ = "0.1.0"
 __all__ = [
     "METRICS",
     "Comparison",
+    "Device",
     "LayerRecord",
     "ModelFailure",
     "ModelProfile",
     "ModelcmpError",
     "OpRecord",
+    "Prediction",
+    "bench",
     "compare",
+    "devices",
+    "predict",
     "profile",
 ]
 
 _HOME = {
     "METRICS": "metrics",
     "Comparison": "comparison",
+    "Device": "hardware.device",
     "LayerRecord": "records",
     "ModelFailure": "records",
     "ModelProfile": "records",
     "ModelcmpError": "errors",
     "OpRecord": "records",
+    "Prediction": "hardware.prediction",
+    "bench": "measuring.bench",
     "compare": "profiling.compare",
+    "devices": "hardware.catalogue",
+    "predict": "hardware.predict",
     "profile": "profiling.compare",
 }
 

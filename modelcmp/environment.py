@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torchvision", "timm")
 #: Layout of what the cache keeps.
 SCHEMA = 1
 #: Our own code that decides the figures.
-_DECIDING = ("records.py", "metrics.py", "reductions.py", "profiling", "sources")
+_DECIDING = ("records.py", "metrics.py", "reductions.py", "kernels", "profiling", "sources")
 
 
 def environment() -> dict[str, str | None]:

@@ -12,15 +12,15 @@ from typing import Literal
 
 from . import reductions as red
 from . import units
-from .errors import UnknownName
+from .errors import BadInput, UnknownName
 from .records import Trace
 from .registry import Registry, suggest
 
 Value = float | int | str | None
 Values = Mapping[str, Value]
 Compute = Callable[[Trace, dict[str, "Value"], str], Value]
-Section = Literal["size", "cost", "traffic", "intensity", "accuracy", "joined"]
-Unit = Literal["count", "scaled", "bytes", "ratio", "percent", "plain", "text"]
+Section = Literal["size", "cost", "traffic", "intensity", "latency", "accuracy", "joined"]
+Unit = Literal["count", "scaled", "bytes", "ratio", "percent", "plain", "milliseconds", "text"]
 Better = Literal["low", "high"] | None
 
 
@@ -57,6 +57,7 @@ _WRITERS: dict[str, Callable[[float], str]] = {
     "ratio": units.ratio,
     "percent": units.percent,
     "plain": units.plain,
+    "milliseconds": units.milliseconds,
     "text": str,
 }
 
@@ -101,6 +102,13 @@ def find(name: str, joined: Iterable[Metric] = ()) -> Metric:
             return entry
     names = [*(m.key for m in known), *(m.alias for m in known if m.alias)]
     raise UnknownName("metric", name, suggest(wanted, names))
+
+
+def check_machine_named(wanted: Iterable[Metric]) -> None:
+    """Refuse predicted figures where no machine is named; raises BadInput."""
+    for entry in wanted:
+        if entry.section == "latency":
+            raise BadInput(f"{entry.key} is predicted for a machine: name one, as in --hardware h100")
 
 
 def evaluate(trace: Trace, convention: str, given: Values | None = None) -> dict[str, Value]:
@@ -268,6 +276,14 @@ def _peak(t: Trace, v: Values, c: str) -> Value:
     return red.peak_activation_bytes(t) + (red.training_state_bytes(t) if t.train else 0)
 
 
+@metric("memory_needed_bytes", "Memory needed", "Needs", "traffic", "bytes", "low",
+        "Parameters, buffers, the input and the peak of intermediates.",
+        "What has to fit in a device's memory, allocator and framework apart.", alias="memory_needed",
+        by_convention=False)
+def _needed(t: Trace, v: Values, c: str) -> Value:
+    return t.size_bytes + int(v["peak_activation_bytes"] or 0) + sum({a.buffer: a.nbytes for a in t.inputs}.values())
+
+
 @metric("ai", "AI", "AI", "intensity", "ratio", "high",
         "Arithmetic intensity: sum of FLOPs over sum of eager bytes, FLOP/byte.",
         "Below a machine's ridge point the memory is the limit, above it the arithmetic (Williams et al., 2009).")
@@ -332,6 +348,30 @@ def _memory_flops_pct(t: Trace, v: Values, c: str) -> Value:
     return _share(t, c, "memory-bound", True)
 
 
+def _given(key: str, label: str, short: str, section: Section, unit: Unit, better: Better, meaning: str,
+           reading: str, alias: str = "") -> None:
+    """Register a metric that is no figure of the trace: it comes with the model, or with a machine."""
+    METRICS.add(key, Metric(key, label, short, section, unit, better, meaning, reading, None, alias,
+                            by_convention=False))
+
+
+_given("latency_ms", "Latency", "Latency", "latency", "milliseconds", "low",
+       "Predicted milliseconds for the whole batch on the machine of `--hardware`.",
+       "Empty without a machine; `compare-models bench` measures it.", "latency")
+_given("throughput", "Throughput", "Samples/s", "latency", "scaled", "high",
+       "Samples per second: the batch size over the predicted latency.", "Grows with the batch until a roof is met.")
+_given("limited_by", "Limited by", "Limit", "latency", "text", None,
+       "What most of the predicted time is for: `compute`, `memory` or `launches`.",
+       "Launches: larger batches or a compiler; memory: fusion, smaller types; compute: fewer FLOPs.", "limit")
+_given("attainable_flops", "Attainable FLOP/s", "Attain.", "latency", "scaled", "high",
+       "The roof at the model's AI: the machine's peak, or AI times its bandwidth where that is less.",
+       "Eager traffic counts: fusion moves the model to the right.")
+_given("bound_ms", "Strict bound", "Bound", "latency", "milliseconds", "low",
+       "MACs at the peak, or minimal traffic at full bandwidth, whichever takes longer; no launches.",
+       "Nothing runs the model faster on that machine.")
+_given("fits", "Fits in memory", "Fits", "latency", "text", None,
+       "Whether the machine's memory holds what is needed: `yes` or `no`.",
+       "No room is left for other programs or the framework: expect to need some more.")
 METRICS.add("top1", Metric(
     "top1", "Top-1 accuracy", "Top-1", "accuracy", "percent", "high",
     "ImageNet-1K top-1 accuracy, percent: the best that torchvision publishes for the model at this input size.",

@@ -132,6 +132,25 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """The machine that figures were predicted for, and how."""
+
+    name: str
+    title: str
+    level: str
+    compiled: bool
+    dtype: str
+    peak_flops: float
+    bandwidth_bytes_s: float
+    memory_bytes: int
+
+    @property
+    def ridge_flop_per_byte(self) -> float:
+        """Arithmetic intensity from which the arithmetic is the limit."""
+        return self.peak_flops / self.bandwidth_bytes_s
+
+
+@dataclass(frozen=True, slots=True)
 class ModelProfile:
     """One model's figures at one input shape, dtype, mode and convention."""
 
@@ -147,6 +166,7 @@ class ModelProfile:
     notes: tuple[str, ...] = ()
     trace: Trace | None = field(default=None, repr=False, compare=False)
     kernels: Mapping[str, tuple[Kernel, ...]] | None = field(default=None, repr=False, compare=False)  # without a trace
+    machine: Machine | None = None
 
     def __getattr__(self, key: str) -> float | int | str | None:
         """Metrics read as attributes: ``profile.macs``."""

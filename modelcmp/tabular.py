@@ -19,6 +19,8 @@ Row = dict[str, Any]
 
 #: Columns of the compact table.
 COMPACT = ("params", "macs", "flops", "traffic_bytes", "ai", "bound")
+#: The same with a machine named.
+COMPACT_ON_MACHINE = ("params", "macs", "ai", "latency_ms", "throughput", "limited_by", "fits", "bound")
 
 
 def profile_row(profile: ModelProfile) -> Row:
@@ -32,9 +34,16 @@ def profile_row(profile: ModelProfile) -> Row:
         "dtype": profile.dtype,
         "mode": profile.mode,
         "convention": profile.convention,
+        **_machine(profile),
         **profile.values,
         "uncounted": dict(profile.uncounted),
     }
+
+
+def _machine(profile: ModelProfile) -> Row:
+    """What predicted figures hold for."""
+    on = profile.machine
+    return {"hardware": on.name, "level": on.level, "compiled": on.compiled} if on else {}
 
 
 def layer_row(layer: LayerRecord, total: LayerRecord) -> Row:

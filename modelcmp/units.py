@@ -60,6 +60,20 @@ def percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.1f}%"
 
 
+def milliseconds(value: float | None) -> str:
+    """Write a duration that is given in milliseconds.
+
+    >>> milliseconds(0.0123), milliseconds(4.5), milliseconds(317.2), milliseconds(12345.6)
+    ('12.3 µs', '4.50 ms', '317 ms', '12.3 s')
+    """
+    if value is None:
+        return UNKNOWN
+    for factor, unit in ((1e3, "s"), (1.0, "ms")):
+        if value >= factor * 0.9995:
+            return f"{_digits(value / factor)} {unit}"
+    return f"{_digits(value * 1e3)} µs"
+
+
 def parse_bytes(text: str) -> int:
     """Read an amount of memory; raises BadInput.
 

@@ -10,6 +10,7 @@ import typer
 from .. import options as opt
 from .. import screen
 from ..choosing import Choice, read_choice
+from ..predicted import machine, placed
 from ..profiled import check_profiling, profiled
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How many models a remark names.
 _NAMED = 5
+#: Columns that give way in a narrow terminal, the first one first.
+_SPARE = ("flops", "traffic_bytes", "params", "macs", "fits", "bound", "limited_by", "ai")
 
 
 def compare(
@@ -52,6 +55,9 @@ def compare(
     convention: opt.Convention = "total",
     kwargs: opt.Kwargs = None,
     reparam: opt.Reparam = False,
+    hardware: opt.Hardware = None,
+    level: opt.Level = None,
+    compiled: opt.Compiled = False,
     strict: opt.Strict = False,
     jobs: opt.Jobs = None,
     timeout: opt.Timeout = None,
@@ -77,6 +83,7 @@ def compare(
       compare-models 'torchvision:*' --pareto top1:macs --front-only --plot front.png
       compare-models 'timm:vit_*' --join accuracy.csv --sort-by top1 --jobs 4
       compare-models nets/ resnet18 --timeout 60 --memory-limit 4GB
+      compare-models resnet50 vit_b_16 --hardware rtx4090 --dtype fp16 -b 64 --sort-by latency
     """
     from modelcmp.sources.selection import expand
 
@@ -86,9 +93,12 @@ def compare(
     if plot is not None:
         _check_plot(plot, choice)
     request = check_profiling(batch_size, input_size, dtype, opt.parse_kwargs(kwargs), reparam, mode, convention)
+    wanted = [*choice.named, *(choice.columns or ())]
+    device = machine(hardware, level, compiled, dtype, mode, convention, wanted)
     specs = expand(models, screen.read_input)
     means = opt.means(cache_dir, no_cache, jobs, timeout, memory_limit, engine, address)
-    everyone = profiled([(spec, request) for spec in specs], mode, convention, means)
+    everyone = profiled([(spec, request) for spec in specs], mode, convention, means, kernels=device is not None)
+    everyone = placed(everyone, device, level, compiled)
     narrowed = choice.narrowed(everyone, screen.note)
     shown = choice.shown(narrowed)
     _render(shown, narrowed, style, choice, full, output, convention, choice.summary(everyone, narrowed, shown))
@@ -137,7 +147,7 @@ def _render(
     from modelcmp.reports import export, tables
 
     chosen = list(choice.columns) if choice.columns else None
-    shown, spare = _columns_of(choice)
+    shown, spare = _columns_of(choice, any(p.machine for p in narrowed))
     if style == "table":
         width = screen.stdout().width if output is None else 120
         found = (
@@ -145,7 +155,7 @@ def _render(
             if full and not chosen
             else tables.comparison_table(result, shown, choice.by, width, spare, narrowed)
         )
-        lines = [*summary, *export.settings_lines(result.profiles)[:1]]
+        lines = [*summary, *export.settings_lines(result.profiles)[:1], *export.machine_lines(result.profiles)]
         screen.show([*found, *lines], output)
     elif style == "markdown":
         every = [*METRICS.values(), *result.joined] if full and not chosen else shown
@@ -153,25 +163,26 @@ def _render(
     else:
         rows = export.comparison_rows(result, chosen)
         text = (
-            export.json_text(export.document(convention, rows, result.failures))
+            export.json_text(export.document(convention, rows, result.failures, export.machine_of(result.profiles)))
             if style == "json"
             else export.csv_text(rows, result.failures)
         )
         screen.write_text(text, output)
 
 
-def _columns_of(choice: Choice) -> tuple[list[Metric], list[Metric]]:
+def _columns_of(choice: Choice, on_machine: bool) -> tuple[list[Metric], list[Metric]]:
     """What a table shows, and what of it may be left out where there is no room."""
     from modelcmp.metrics import METRICS
-    from modelcmp.tabular import COMPACT
+    from modelcmp.tabular import COMPACT, COMPACT_ON_MACHINE
 
     if choice.columns:
         return list(choice.columns), []
-    shown = [METRICS[key] for key in COMPACT]
+    compact = COMPACT_ON_MACHINE if on_machine else COMPACT
+    shown = [METRICS[key] for key in compact]
     named = {m.key for m in choice.named}
-    shown[-1:-1] = [m for m in choice.named if m.key not in COMPACT]
-    spare = [m for m in shown if m.key in ("flops", "traffic_bytes", "bound", "ai") and m.key not in named]
-    return shown, sorted(spare, key=lambda m: ("flops", "traffic_bytes", "bound", "ai").index(m.key))
+    shown[-1:-1] = [m for m in choice.named if m.key not in compact]
+    spare = [m for m in shown if m.key in _SPARE and m.key not in named]
+    return shown, sorted(spare, key=lambda m: _SPARE.index(m.key))
 
 
 def _remarks(result: Comparison, style: str) -> None:

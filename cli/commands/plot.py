@@ -10,6 +10,7 @@ import typer
 from .. import options as opt
 from .. import screen
 from ..choosing import Choice, read_choice
+from ..predicted import machine, placed
 from ..profiled import check_profiling, profiled
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def plot(
     convention: opt.Convention = "total",
     kwargs: opt.Kwargs = None,
     reparam: opt.Reparam = False,
+    hardware: opt.Hardware = None,
+    level: opt.Level = None,
+    compiled: opt.Compiled = False,
     jobs: opt.Jobs = None,
     timeout: opt.Timeout = None,
     memory_limit: opt.MemoryLimit = None,
@@ -64,6 +68,7 @@ def plot(
       compare-models plot resnet18 resnet50 --columns params,macs,ai --output bars.svg
       compare-models plot 'torchvision:*' --x macs --y top1 --output zoo.html
       compare-models plot 'timm:vit_*' --join accuracy.csv --pareto top1:macs:params
+      compare-models plot 'torchvision:*' --hardware jetson_orin --dtype fp16 --pareto top1:latency -o orin.png
     """
     from modelcmp.reports.plots import check_picture
     from modelcmp.sources.selection import expand
@@ -74,9 +79,12 @@ def plot(
     )
     axes = _axes(choice, x, y)
     request = check_profiling(batch_size, input_size, dtype, opt.parse_kwargs(kwargs), reparam, mode, convention)
+    wanted = [*choice.named, *(choice.columns or ()), *(axes or ())]
+    device = machine(hardware, level, compiled, dtype, mode, convention, wanted)
     specs = expand(models, screen.read_input)
     means = opt.means(cache_dir, no_cache, jobs, timeout, memory_limit, engine, address)
-    everyone = profiled([(spec, request) for spec in specs], mode, convention, means)
+    everyone = profiled([(spec, request) for spec in specs], mode, convention, means, kernels=device is not None)
+    everyone = placed(everyone, device, level, compiled)
     _draw(choice.shown(choice.narrowed(everyone, screen.note)), choice, axes, output)
     screen.note(f"wrote {output}")
     screen.report_failures(everyone.failures)

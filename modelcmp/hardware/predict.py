@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import BadInput
 from ..kernels import Kernel, kernels
 from ..records import ModelProfile
+from .catalogue import find
 from .columns import Array, columns_of
 from .device import Device
 from .efficiency import efficiencies
@@ -17,14 +18,20 @@ from .prediction import LEVELS, KernelTime, Limit, Prediction
 
 
 def predict(
-    profile: ModelProfile, device: Device, *, level: str | None = None, compiled: bool = False, amp: str | None = None
+    profile: ModelProfile,
+    device: Device | str,
+    *,
+    level: str | None = None,
+    compiled: bool = False,
+    amp: str | None = None,
 ) -> Prediction:
-    """Predict the time of one forward pass at the profile's batch size and dtype.
+    """Predict the time of one forward pass at the profile's batch size and dtype, on a machine or that of a name.
 
     ``level`` is "datasheet", "calibrated" or "this machine"; by default the best that there is for the device.
     ``amp`` ("fp16", "bf16") is mixed precision as ``torch.autocast`` runs it, of a profile in fp32.
-    Raises BadInput when the machine lacks the dtype, or operations were not kept.
+    Raises UnknownName, or BadInput when the machine lacks the dtype or operations were not kept.
     """
+    device = find(device) if isinstance(device, str) else device
     found = kernels_of(profile, compiled, amp)
     level = checked_level(device, level)
     times = timed(columns_of([found]), device, efficiencies(device, level), compiled)
@@ -82,7 +89,7 @@ def _prediction(
     return Prediction(
         model=profile.name, device=device, dtype=amp or profile.dtype, batch_size=profile.batch_size, level=level,
         compiled=compiled, kernels=rows, seconds=float((times.total * counts).sum()), bound=_bound(times, counts),
-        strict_s=strict_seconds(profile, device, amp), memory_bytes=memory_bytes(profile),
+        strict_s=strict_seconds(profile, device, amp), memory_bytes=int(profile.values["memory_needed_bytes"] or 0),
     )  # fmt: skip
 
 
@@ -104,9 +111,3 @@ def strict_seconds(profile: ModelProfile, device: Device, amp: str | None = None
     peak = max(device.peak_flops(dtype), device.matrix_flops.get("tf32", 0.0) if dtype == "fp32" else 0.0)
     moved = float(v["minimal_traffic_bytes"] or 0) * (0.5 if amp else 1.0)
     return max(2 * float(v["macs"] or 0) / peak, moved / device.bandwidth_bytes_s)
-
-
-def memory_bytes(profile: ModelProfile) -> int:
-    """Weights and the most intermediates alive at once, with the input."""
-    v = profile.values
-    return int(v["size_bytes"] or 0) + int(v["peak_activation_bytes"] or 0) + int(v.get("batch_bytes") or 0)

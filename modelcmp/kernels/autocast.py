@@ -13,8 +13,9 @@ from ..records import OpRecord
 FULL, HALF = 4, 2  # bytes of an element
 
 _LOW_TEXT = """
-    conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution linear mm addmm mv addmv
-    bmm baddbmm addbmm matmul addr chain_matmul einsum scaled_dot_product_attention lstm gru rnn_tanh rnn_relu prelu
+    conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution
+    linear mm addmm mv addmv bmm baddbmm addbmm matmul addr chain_matmul einsum
+    scaled_dot_product_attention lstm gru rnn_tanh rnn_relu prelu
 """
 _HIGH_TEXT = """
     layer_norm native_layer_norm group_norm softmax log_softmax pow exp expm1 log log10 log2 log1p rsqrt reciprocal sum

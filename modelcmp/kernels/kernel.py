@@ -13,6 +13,8 @@ PRODUCTS = ("gemm", "bmm", "conv", "conv1x1", "grouped_conv", "depthwise", "atte
 STREAMS = ("pointwise", "strided_pointwise", "batch_norm", "row_norm", "group_norm", "softmax", "reduction", "pool",
            "resample", "lookup", "move", "cast", "fused", "other")  # fmt: skip
 KINDS = (*PRODUCTS, *STREAMS)
+#: Kinds that count as a layer: copies and casts do not.
+COMPUTING = frozenset(KINDS) - {"move", "cast"}
 
 
 class Kernel(NamedTuple):
@@ -53,17 +55,25 @@ class Kernel(NamedTuple):
 
 
 def merged(found: Iterable[Kernel]) -> tuple[Kernel, ...]:
-    """Alike kernels counted, their places forgotten; distances are rounded down to a power of two.
+    """Alike kernels counted, their places forgotten.
 
-    >>> one = Kernel("a", "aten.relu", "pointwise", "fp32", 8, 0, 32, 32, 0, distance_bytes=40)
-    >>> [(k.calls, k.distance_bytes) for k in merged([one, one._replace(module="b")])]
-    [(2, 32.0)]
+    >>> one = Kernel("a", "aten.relu", "pointwise", "fp32", 8, 0, 32, 32, 0)
+    >>> [(k.module, k.calls) for k in merged([one, one._replace(module="b")])]
+    [('', 2)]
     """
     counts: Counter[Kernel] = Counter()
     for kernel in found:
-        counts[kernel._replace(module="", distance_bytes=_rounded(kernel.distance_bytes), calls=1)] += kernel.calls
+        counts[kernel._replace(module="", calls=1)] += kernel.calls
     return tuple(kernel._replace(calls=calls) for kernel, calls in counts.items())
 
 
-def _rounded(distance: float) -> float:
-    return float(2 ** math.floor(math.log2(distance))) if 1 < distance < math.inf else distance
+def coarse(distance: float) -> float:
+    """A distance to its three leading binary digits, so that alike kernels are alike in it too.
+
+    >>> coarse(5), coarse(1000), coarse(math.inf)
+    (5.0, 896.0, inf)
+    """
+    if distance == math.inf:
+        return distance
+    shift = max(0, int(distance).bit_length() - 3)
+    return float(int(distance) >> shift << shift)

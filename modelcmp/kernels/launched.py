@@ -11,7 +11,7 @@ from ..errors import BadInput
 from ..records import OpRecord, Trace
 from .autocast import Cast, Typed, autocast
 from .fusion import fused
-from .kernel import Kernel
+from .kernel import Kernel, coarse
 from .shapes import ATTENTION, kind_of, product_of
 
 DTYPES = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float8_e4m3fn": "fp8",
@@ -64,7 +64,7 @@ class _Stream:
         found: list[Launch] = []
         for item in typed:
             first = len(found)
-            found += self._of(item)
+            found += (Launch(k._replace(distance_bytes=coarse(k.distance_bytes)), op) for k, op in self._of(item))
             self.moved += sum(k.read_bytes + k.write_bytes for k, _ in found[first:])
             for access in item.op.writes:
                 self.born[access.buffer] = self.moved
@@ -105,8 +105,8 @@ class _Stream:
 
     @staticmethod
     def _step(op: OpRecord, kind: str, read: float, write: float, **more: Any) -> Kernel:
-        return Kernel(op.module, op.op, kind, "fp32", **{"flops": 0.0, "macs": 0.0, **more}, read_bytes=read,
-                      write_bytes=write, weight_bytes=0.0)  # fmt: skip
+        figures = {"dtype": "fp32", "flops": 0.0, "macs": 0.0, **more}
+        return Kernel(op.module, op.op, kind, read_bytes=read, write_bytes=write, weight_bytes=0.0, **figures)
 
     def _plain_attention(self, op: OpRecord, item: Typed, distance: float) -> Iterator[Kernel]:
         """In parts and in fp32, as torch runs what fused kernels do not take: scale, copy, QKᵀ, softmax, AV, cast."""

@@ -47,12 +47,16 @@ def product_of(op: OpRecord) -> Product:
 
 
 def _convolution(x: Shape, w: Shape, out: Shape, macs: int) -> Product:
-    """As the product of unfolded patches with each group's weights."""
+    """As the product of unfolded patches with each group's weights.
+
+    ``w`` is (C_out, C_in/groups, ...), or (C_in, C_out/groups, ...) where the convolution is transposed.
+    """
     spatial = len(w) - 2
-    groups = max(1, out[-spatial - 1] // w[0]) if out[-spatial - 1] > w[0] else max(1, x[-spatial - 1] // w[1])
-    n = max(1, out[-spatial - 1] // groups)
-    k = max(1, x[-spatial - 1] // groups) * prod(w[2:])
-    return Product(groups, max(1, macs // (groups * n * k)), n, k)
+    channels_in, channels_out = x[-spatial - 1], out[-spatial - 1]
+    transposed = w[0] != channels_out
+    groups = max(1, (channels_out if transposed else channels_in) // w[1])
+    n, k = channels_out // groups, channels_in // groups * prod(w[2:])
+    return Product(groups, macs // max(1, groups * n * k), n, k)
 
 
 def kind_of(op: OpRecord, product: Product) -> str:

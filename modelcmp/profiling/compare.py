@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ..comparison import Comparison
 from ..engines import Options
 from ..errors import ModelcmpError, UsageError
-from ..metrics import find
+from ..hardware import catalogue as machines
+from ..hardware.device import Device
+from ..metrics import check_machine_named, find
 from ..records import ModelFailure, ModelProfile
 from ..sources import Inputs, Request, as_inputs, identify, resolve
 from ..sources.selection import expand
 from ..store.cache import Cache
 from ..store.place import cache_folder
+from .latency import check_machine, on_machine
 from .many import Means, Work, profile_many, sorted_out
 from .options import Size, check_options, make_request
 
@@ -84,13 +87,17 @@ def compare(
     reparam: bool = False,
     cache: bool = False,
     jobs: int = 1,
+    hardware: str | Device | None = None,
+    level: str | None = None,
+    compiled: bool = False,
 ) -> Comparison:
     """Profile several models at the same settings; a module goes with its inputs as ``(module, inputs)``.
 
     Specs may be globs, folders and lists as on the command line (``"timm:vit_*"``). ``cache`` keeps
     profiles in the platform's cache folder and answers from there, ``jobs`` profiles in that many
-    processes: both for specs only, and without ``.ops`` and ``.layers``. A model that cannot be built or
-    run is listed in ``failures`` and the others still compared.
+    processes: both for specs only, and without ``.ops`` and ``.layers``. With ``hardware`` (a machine's
+    name, a file or a Device) each gets its predicted ``latency_ms``, for eager execution or ``compiled``.
+    A model that cannot be built or run is listed in ``failures`` and the others still compared.
     Raises UsageError (an unknown name, metric or option) before anything is profiled.
 
     >>> import modelcmp
@@ -101,14 +108,26 @@ def compare(
         raise UsageError(f"compare takes several models: compare([{models!r}])")
     request = make_request(batch_size, input_size, dtype, kwargs, reparam)
     check_options(mode, convention, dtype, reparam)
-    if sort_by:
-        find(sort_by)
+    device = _device(hardware, dtype, mode, convention)
+    by = [find(sort_by)] if sort_by else []
+    if device is None:
+        check_machine_named(by)
     given = _expanded(models)
     if cache or jobs != 1:
-        result = _of_specs(given, request, mode, convention, cache, jobs)
+        result = _of_specs(given, request, mode, convention, cache, jobs, kernels=device is not None)
     else:
         result = profile_all(given, request, mode, convention)
+    result = result if device is None else on_machine(result, device, level=level, compiled=compiled)
     return result.sorted(sort_by, reverse) if sort_by else result
+
+
+def _device(hardware: str | Device | None, dtype: str, mode: str, convention: str) -> Device | None:
+    """The machine of a name; raises UsageError, also where nothing can be predicted on it."""
+    if hardware is None:
+        return None
+    device = machines.find(hardware) if isinstance(hardware, str) else hardware
+    check_machine(device, dtype, mode, convention)
+    return device
 
 
 def _expanded(models: Iterable[Any]) -> list[Any]:
@@ -119,12 +138,14 @@ def _expanded(models: Iterable[Any]) -> list[Any]:
     return given
 
 
-def _of_specs(specs: list[Any], request: Request, mode: str, convention: str, cache: bool, jobs: int) -> Comparison:
+def _of_specs(
+    specs: list[Any], request: Request, mode: str, convention: str, cache: bool, jobs: int, kernels: bool
+) -> Comparison:
     """Through the cache and in several processes."""
     if not all(isinstance(spec, str) for spec in specs):
         raise UsageError("cache and jobs go with specs (text): an nn.Module is profiled here and now")
     kept = Cache(cache_folder(), warnings.warn) if cache else None
-    work = [Work(spec, request, mode) for spec in specs]
+    work = [Work(spec, request, mode, kernels) for spec in specs]
     with kept or nullcontext():
         results = profile_many(work, convention, Means(kept, options=Options(workers=jobs)), lambda _name, _done: None)
     return Comparison(*sorted_out(results))

@@ -37,6 +37,7 @@ class Work:
     spec: str
     request: Request
     mode: str = "eval"
+    kernels: bool = False  # what predictions need is wanted too
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def profile_many(work: Sequence[Work], convention: str, means: Means, progress: 
     notes = [identify(w.spec)[2] for w in work]
     results: dict[int, Result] = {}
     keys = _keys(work) if means.cache is not None else {}
-    for i, entry in _known(keys, means.cache):
+    for i, entry in _known(keys, means.cache, any(w.kernels for w in work)):
         profile = _read(entry, work[i], convention, notes[i])
         if profile is not None:
             results[i] = profile
@@ -88,8 +89,8 @@ def _holds(key: Key, work: Work) -> bool:
     return key.source in SOURCES or cache_key(work.spec, work.request, work.mode) == key
 
 
-def _known(keys: dict[int, Key], cache: Cache | None) -> Iterator[tuple[int, Entry]]:
-    found = cache.get(list(keys.values())) if cache is not None and keys else {}
+def _known(keys: dict[int, Key], cache: Cache | None, with_kernels: bool) -> Iterator[tuple[int, Entry]]:
+    found = cache.get(list(keys.values()), with_kernels) if cache is not None and keys else {}
     return ((i, found[key]) for i, key in keys.items() if key in found)
 
 
@@ -186,7 +187,7 @@ def _entry(work: Work) -> Entry:
     from .profile import profile_subject
 
     subject = replace(resolve(work.spec, work.request), name=work.spec)
-    return entry_of(profile_subject(subject, work.request, work.mode))
+    return entry_of(profile_subject(subject, work.request, work.mode), work.kernels)
 
 
 def _refuse_if_all_were_wrong(results: dict[int, Result]) -> None:

@@ -6,15 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
 from ..comparison import Comparison
 from ..environment import environment
 from ..metrics import METRICS, Metric
-from ..records import ModelFailure, ModelProfile
+from ..records import Machine, ModelFailure, ModelProfile
 from ..reductions import COMPUTE_BOUND_ABOVE, MEMORY_BOUND_BELOW
 from ..tabular import Row, flat, profile_row
+from ..units import scaled
 
 SCHEMA = 1
 
@@ -25,26 +27,35 @@ CONVENTION_TEXT = {
 }
 
 
-def conventions(convention: str) -> dict[str, Any]:
+def machine_of(profiles: Sequence[ModelProfile]) -> Machine | None:
+    """The machine that profiles were placed on."""
+    return next((p.machine for p in profiles), None)
+
+
+def conventions(convention: str, machine: Machine | None = None) -> dict[str, Any]:
     """What the figures mean."""
+    ridge = machine.ridge_flop_per_byte if machine else None
     return {
         "flops": convention,
         "flops_meaning": CONVENTION_TEXT[convention],
         "traffic": "eager: each kernel reads each distinct input once and writes each output once; views are free",
         "ai": "sum of FLOPs over sum of eager traffic bytes",
-        "memory_bound_below_flop_per_byte": MEMORY_BOUND_BELOW,
-        "compute_bound_above_flop_per_byte": COMPUTE_BOUND_ABOVE,
+        "memory_bound_below_flop_per_byte": ridge or MEMORY_BOUND_BELOW,
+        "compute_bound_above_flop_per_byte": ridge or COMPUTE_BOUND_ABOVE,
         "units": "elements, FLOPs and bytes in base units, shares in percent",
+        **({"machine": asdict(machine) | {"ridge_flop_per_byte": ridge}} if machine else {}),
     }
 
 
-def document(convention: str, models: list[Row], errors: Sequence[ModelFailure] = ()) -> dict[str, Any]:
+def document(
+    convention: str, models: list[Row], errors: Sequence[ModelFailure] = (), machine: Machine | None = None
+) -> dict[str, Any]:
     """The JSON document around rows."""
     return {
         "schema": SCHEMA,
         "tool": {"name": "modelcmp", "version": __version__},
         "environment": environment(),
-        "conventions": conventions(convention),
+        "conventions": conventions(convention, machine),
         "models": models,
         "errors": [{"name": e.name, "error": e.kind, "message": e.message} for e in errors],
     }
@@ -116,7 +127,20 @@ def settings_lines(profiles: Sequence[ModelProfile]) -> list[str]:
         f"batch {batch}, {first.dtype}, {first.mode} mode; convention {first.convention}: "
         f"{CONVENTION_TEXT[first.convention]}; traffic eager, AI in FLOP/byte."
     ]
-    return lines + uncounted_lines(profiles)
+    return lines + machine_lines(profiles) + uncounted_lines(profiles)
+
+
+def machine_lines(profiles: Sequence[ModelProfile]) -> list[str]:
+    """The machine that latency was predicted for: its roofs and ridge, and the level of the prediction."""
+    on = machine_of(profiles)
+    if on is None:
+        return []
+    return [
+        f"{on.title} ({on.name}), {on.dtype}: peak {scaled(on.peak_flops, 'FLOP/s')}, "
+        f"{scaled(on.bandwidth_bytes_s, 'B/s')}, {scaled(on.memory_bytes, 'B')}; ridge point "
+        f"{on.ridge_flop_per_byte:.3g} FLOP/byte. Latency for the whole batch, "
+        f"{'compiled' if on.compiled else 'eager'}, predicted at the level: {on.level}."
+    ]
 
 
 def uncounted_lines(profiles: Sequence[ModelProfile]) -> list[str]:

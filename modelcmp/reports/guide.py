@@ -1,4 +1,4 @@
-"""Tables of the documentation that derive from the code: metrics and formulas."""
+"""Tables of the documentation that derive from the code: metrics, formulas and the latency model's coefficients."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ def formula_table() -> str:
         ops[(formula.kind, _first_sentence(formula.function.__doc__))].append(name.removeprefix("aten."))
     rows = [[kind, ", ".join(f"`{n}`" for n in names), text] for (kind, text), names in ops.items()]
     return markdown_table(["Kind", "Operations", "Cost"], rows, left=3)
+
+
+def coefficient_table() -> str:
+    """Every coefficient of the latency model: without fitting, as shipped for each kind of machine, its meaning."""
+    from ..hardware.efficiency import COEFFICIENTS, DATASHEET, calibrated
+
+    shipped = [fitted if (fitted := calibrated(kind)) != DATASHEET else {} for kind in ("gpu", "cpu")]
+    rows = [
+        [
+            f"`{c.name}`",
+            f"{c.datasheet:g}",
+            *(f"{fitted[c.name]:g}" if fitted else "–" for fitted in shipped),
+            f"{c.low:g} – {c.high:g}",
+            c.meaning,
+        ]
+        for c in COEFFICIENTS.values()
+    ]
+    return markdown_table(["Coefficient", "Data sheet", "GPUs", "CPUs", "Fitted within", "Meaning"], rows, left=1)
 
 
 def _first_sentence(doc: str | None) -> str:

@@ -22,6 +22,7 @@ SECTIONS = {
     "cost": "Computational cost",
     "traffic": "Memory traffic",
     "intensity": "Arithmetic intensity",
+    "latency": "Predicted on the machine",
     "accuracy": "Published accuracy",
 }
 NAME_WIDTH = 16  # a name is folded, never cut; no narrower than this
@@ -120,7 +121,7 @@ def full_tables(comparison: Comparison, width: int) -> list[Table]:
     names = [p.name for p in comparison.profiles]
     for key, title in SECTIONS.items():
         entries = [m for m in METRICS.values() if m.section == key]
-        if key == "accuracy" and not any(p.values[m.key] is not None for p in comparison for m in entries):
+        if key in ("accuracy", "latency") and not any(p.values[m.key] is not None for p in comparison for m in entries):
             continue
         made = metric_columns(comparison.profiles, entries)
         tables += split_tables(names, made, width, title=title)

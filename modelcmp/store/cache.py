@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,17 +14,19 @@ from zlib import crc32
 
 from ..environment import stamp
 from ..errors import OutputError
-from .entry import Entry, as_text, from_text
+from .entry import KERNELS, Entry, as_text, from_text
 
 #: A new layout gets a new file: older and newer versions of us leave each other alone.
-FILE = "profiles-1.sqlite"
+FILE = "profiles-2.sqlite"
 _OURS = 0x6D636D70  # "mcmp", SQLite's application id of the file
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WAIT_S = 10.0
 _CHUNK = 500  # keys in one query
 _TABLE = """create table if not exists profiles (
     key text primary key, stamp text not null, source text not null, name text not null,
-    made_s real not null, checksum integer not null, entry text not null)"""
+    made_s real not null, checksum integer not null, entry text not null,
+    kernels_checksum integer not null, kernels text not null)"""
+_NO_KERNELS = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +62,29 @@ class Cache:
         self._writable = True
         self._inode: int | None = None
 
-    def get(self, keys: Sequence[Key]) -> dict[Key, Entry]:
-        """The entries that are there."""
+    def get(self, keys: Sequence[Key], with_kernels: bool = False) -> dict[Key, Entry]:
+        """The entries that are there; ``with_kernels`` those that have their kernels, and with these."""
         found: dict[str, Entry] = {}
         by_digest = {key.digest: key for key in keys}
         digests = list(by_digest)
         for i in range(0, len(digests), _CHUNK):
             part = digests[i : i + _CHUNK]
             marks = ",".join("?" * len(part))
-            query = f"select key, checksum, cast(entry as blob) from profiles where key in ({marks})"
-            for digest, checksum, text in self._run(query, part):
+            more = ", kernels_checksum, cast(kernels as blob)" if with_kernels else ""
+            query = f"select key, checksum, cast(entry as blob){more} from profiles where key in ({marks})"
+            for digest, *kept in self._run(query, part):
                 with suppress(ValueError):  # a damaged entry is made anew
-                    if crc32(text) == checksum:
-                        found[digest] = from_text(text.decode())
+                    found[digest] = _read(*kept)
         return {by_digest[digest]: entry for digest, entry in found.items()}
 
     def put(self, key: Key, entry: Entry) -> None:
         """Keep an entry; it is on its way to the disk when this returns, whatever happens to the process."""
         if self._writable:
-            text = as_text(entry)
-            row = (key.digest, stamp(), key.source, key.name, time.time(), crc32(text.encode()), text)
-            self._run("insert or replace into profiles values (?, ?, ?, ?, ?, ?, ?)", row)
+            text = as_text({name: part for name, part in entry.items() if name != KERNELS})
+            kernels = as_text(entry[KERNELS]) if KERNELS in entry else _NO_KERNELS
+            row = (key.digest, stamp(), key.source, key.name, time.time(), crc32(text.encode()), text,
+                   crc32(kernels.encode()), kernels)  # fmt: skip
+            self._run("insert or replace into profiles values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def info(self) -> CacheInfo:
         """Count what is there."""
@@ -186,6 +191,19 @@ class Cache:
         self._usable = self._connection is not None
 
 
+def _read(checksum: int, text: bytes, *kernels: Any) -> Entry:
+    """An entry with its kernels, if these were asked for; raises ValueError where one is damaged or missing."""
+    if crc32(text) != checksum:
+        raise ValueError("damaged")
+    entry = from_text(text.decode())
+    if not kernels:
+        return entry
+    kernels_checksum, kept = kernels
+    if not kept or crc32(kept) != kernels_checksum:
+        raise ValueError("damaged, or without kernels")
+    return {**entry, KERNELS: json.loads(kept)}
+
+
 class _Foreign(sqlite3.DatabaseError):
     """An SQLite file of somebody else."""
 
@@ -201,7 +219,7 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
                 connection.execute(_TABLE)
                 connection.execute(f"pragma application_id = {_OURS}")
             connection.execute("commit")
-        connection.execute("select key, checksum, entry from profiles limit 0")
+        connection.execute("select key, checksum, entry, kernels from profiles limit 0")
         with suppress(sqlite3.OperationalError):  # some disks cannot: slower, but right
             connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = normal")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from ..errors import BadInput
+from ..kernels import Kernel, kernels, merged
 from ..metrics import METRICS, under
 from ..records import CONVENTIONS, ModelProfile
 
 Entry = dict[str, Any]
 
 
-def entry_of(profile: ModelProfile) -> Entry:
+#: Where an entry has what predictions need; the cache keeps it apart, since most questions do without.
+KERNELS = "kernels"
+
+
+def entry_of(profile: ModelProfile, with_kernels: bool = False) -> Entry:
     """What is kept of a profile; one trace gives its figures under every convention."""
     if profile.trace is None:
         raise BadInput(f"{profile.name}: its operations were not kept, profile it again")
     first, *others = CONVENTIONS
     values = under(profile.trace, profile.values, first)
-    return {
+    entry = {
         "source": profile.source,
         "input_shape": [list(shape) for shape in profile.input_shape],
         "batch_size": profile.batch_size,
@@ -29,6 +35,27 @@ def entry_of(profile: ModelProfile) -> Entry:
         "values": values,
         "differing": {c: _differing(values, under(profile.trace, values, c)) for c in others},
     }
+    if with_kernels:
+        entry[KERNELS] = {
+            name: [_packed(k) for k in merged(kernels(profile.trace, compiled=name == "compiled"))]
+            for name in ("eager", "compiled")
+        }
+    return entry
+
+
+def _packed(kernel: Kernel) -> list[Any]:
+    """A kernel as JSON has it: whole numbers as such, no infinity."""
+    return [_plain(value) for value in kernel[1:]]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if value == math.inf else int(value) if value.is_integer() else value
+    return value
+
+
+def _unpacked(row: list[Any]) -> Kernel:
+    return Kernel._make(["", *(math.inf if value is None else value for value in row)])
 
 
 def _differing(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +79,9 @@ def profile_of(entry: Entry, name: str, convention: str, notes: tuple[str, ...] 
         values={key: values[key] for key in METRICS},
         uncounted={str(op): int(calls) for op, calls in entry["uncounted"].items()},
         notes=(*notes, *entry["notes"]),
+        kernels={name: tuple(map(_unpacked, rows)) for name, rows in entry[KERNELS].items()}
+        if KERNELS in entry
+        else None,
     )
 
 
