@@ -349,15 +349,15 @@ def _memory_flops_pct(t: Trace, v: Values, c: str) -> Value:
 
 
 def _given(key: str, label: str, short: str, section: Section, unit: Unit, better: Better, meaning: str,
-           reading: str, alias: str = "") -> None:
+           reading: str, alias: str = "", at_least: bool = False) -> None:
     """Register a metric that is no figure of the trace: it comes with the model, or with a machine."""
     METRICS.add(key, Metric(key, label, short, section, unit, better, meaning, reading, None, alias,
-                            by_convention=False))
+                            at_least, by_convention=False))
 
 
 _given("latency_ms", "Latency", "Latency", "latency", "milliseconds", "low",
        "Predicted milliseconds for the whole batch on the machine of `--hardware`.",
-       "Empty without a machine; `compare-models bench` measures it.", "latency")
+       "Empty without a machine; `compare-models bench` measures it.", "latency", at_least=True)
 _given("throughput", "Throughput", "Samples/s", "latency", "scaled", "high",
        "Samples per second: the batch size over the predicted latency.", "Grows with the batch until a roof is met.")
 _given("limited_by", "Limited by", "Limit", "latency", "text", None,
@@ -368,7 +368,7 @@ _given("attainable_flops", "Attainable FLOP/s", "Attain.", "latency", "scaled", 
        "Eager traffic counts: fusion moves the model to the right.")
 _given("bound_ms", "Strict bound", "Bound", "latency", "milliseconds", "low",
        "MACs at the peak, or minimal traffic at full bandwidth, whichever takes longer; no launches.",
-       "Nothing runs the model faster on that machine.")
+       "Nothing runs the model faster on that machine.", at_least=True)
 _given("fits", "Fits in memory", "Fits", "latency", "text", None,
        "Whether the machine's memory holds what is needed: `yes` or `no`.",
        "No room is left for other programs or the framework: expect to need some more.")

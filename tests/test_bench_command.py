@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from bench_results import NETS, prediction, result
+from bench_results import NETS, device, prediction, result
 
 from modelcmp.errors import UnknownName
+from modelcmp.hardware import catalogue
+from modelcmp.measuring.bench import bench
 from modelcmp.measuring.results import OUT_OF_MEMORY, BenchFailure, BenchResult
 from modelcmp.measuring.samples import median
 from modelcmp.reports import bench_table
@@ -124,6 +126,15 @@ def test_pictures_are_drawn(tmp_path, suffix, rows):
     path = tmp_path / f"p{suffix}"
     save(measured(rows), path, title="t", caption="c")
     assert path.stat().st_size > 1000
+
+
+def test_the_calibration_with_as_many_threads_is_taken(net_file):
+    catalogue.save(device(name="one", environment={"date": "2020-01-01", "threads": "1"}))
+    catalogue.save(device(name="many", environment={"date": "2021-01-01", "threads": "64"}))
+    for threads, name in ((1, "one"), (2, "many")):
+        (found,) = bench([f"{net_file}:Net"], input_size=8, threads=threads, seconds=0.02)
+        assert found.prediction.device.name == name
+        assert ("--threads 64" in bench_table.threads_line([found])) is (name == "many")
 
 
 # --- command line ------------------------------------------------------------------------------

@@ -151,6 +151,24 @@ def test_mixed_precision_runs_norms_in_fp32_unless_they_are_fast():
     assert (fast.dtype, fast.read_bytes, fast.write_bytes) == ("bf16", 48, 48)
 
 
+class Scaled(nn.Module):
+    def __init__(self, *shape):
+        super().__init__()
+        self.fc, self.scale = nn.Linear(8, 8), nn.Parameter(torch.ones(shape))
+
+    def forward(self, x):
+        return self.fc(x) * self.scale
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (8,)])
+def test_a_parameter_widens_a_product_unless_it_has_no_dimensions(shape):
+    """As torch promotes them, whatever the number of elements."""
+    scaled = launched(Scaled(*shape), 3, 8, amp="bf16")[-1]
+    promoted = torch.result_type(torch.zeros(3, 8, dtype=torch.bfloat16), torch.ones(shape))
+    assert scaled.dtype == {torch.bfloat16: "bf16", torch.float32: "fp32"}[promoted]
+    assert scaled.write_bytes == 3 * 8 * promoted.itemsize
+
+
 @pytest.mark.parametrize("name", ["resnet18", "timm:vit_tiny_patch16_224"])
 def test_mixed_precision_types_are_autocasts_own(name):
     """torch's own autocast, on the CPU with CUDA's lists where both agree, names the type of every layer's output."""

@@ -116,9 +116,10 @@ def test_a_row_without_a_profile_is_held_against_its_published_figures() -> None
 def test_the_worst_come_first_with_their_shares() -> None:
     from latency_fits import data_of, worst
 
-    found = worst(data_of(table(seconds=(1e-3, 1e-5, 1e-6))), DATASHEET, count=2)
+    seconds = tuple(data_of(table()).predicted(DATASHEET) / [1.1, 4, 0.2])
+    found = worst(data_of(table(seconds)), DATASHEET, count=2)
     assert [off.row.published.model for off in found] == ["m2", "m1"]
-    assert found[0].ratio > 1
+    assert [off.ratio for off in found] == pytest.approx([0.2, 4])
     assert found[0].shares == (("gemm", pytest.approx(1.0)),)
 
 
@@ -166,7 +167,8 @@ def test_shipping_gpus_keeps_cpus() -> None:
 def test_every_coefficient_of_gpus_is_shipped_within_its_bounds() -> None:
     path = Path(efficiency.__file__).with_name("calibrated.toml")
     fitted = tomllib.loads(path.read_text("utf-8"))["gpu"]
-    assert fitted["coefficients"].keys() == COEFFICIENTS.keys()
+    missing = COEFFICIENTS.keys() - fitted["coefficients"].keys()
+    assert all("CPU" in COEFFICIENTS[name].meaning for name in missing)  # nothing to a GPU
     for name, value in fitted["coefficients"].items():
         assert COEFFICIENTS[name].low <= value <= COEFFICIENTS[name].high, name
     assert "/" not in fitted["fitted_on"]

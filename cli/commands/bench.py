@@ -135,6 +135,8 @@ def _remarks(outcomes: Sequence[Outcome], style: str) -> None:
         screen.warn(line)
     screen.report_failures(o for o in outcomes if not isinstance(o, BenchResult))
     results = [o for o in outcomes if isinstance(o, BenchResult)]
+    if line := report.threads_line(outcomes):
+        screen.note(line)
     if style == "table" and results and not any(r.prediction for r in results):
         screen.note("run `compare-models calibrate` once to see predictions for this machine, or name one: --hardware")
 

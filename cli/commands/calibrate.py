@@ -18,7 +18,7 @@ def calibrate(
     device: DeviceName = "cpu",
     dtype: DTypes = None,
     threads: Threads = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A quarter of the time, and less sure.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="In about 15 seconds, and less sure.")] = False,
     name: Annotated[
         str | None,
         typer.Option(
@@ -28,10 +28,12 @@ def calibrate(
     format: opt.Format = None,
     output: opt.Output = None,
 ) -> int:
-    """Measure this machine's roofs in about a minute, and keep them as a device.
+    """Measure in about a minute what this machine can do, and keep it as a device.
 
     Matrix products, convolutions, other operations, copies and launches are
-    timed per dtype. From then on `this` names the machine wherever
+    timed per dtype: the machine's roofs. On a CPU small pieces of networks
+    are timed, too, and what kernels reach of the roofs is fitted to all of
+    them: predictions at the level "this machine". From then on `this` names the machine wherever
     `--hardware` is asked for, and `bench` shows what was predicted beside
     what it measures. Interrupted, it keeps nothing.
 
@@ -39,6 +41,7 @@ def calibrate(
     Examples:
       compare-models calibrate
       compare-models calibrate --quick --threads 4
+      compare-models bench resnet18 mobilenet_v2        measured and predicted
       compare-models calibrate --device cuda --dtype fp32,tf32,bf16
       compare-models calibrate --name my_laptop --format json --output roofs.json
     """
@@ -97,7 +100,8 @@ def _render(found: Calibration, style: str, output: opt.Output) -> None:
         ]
         title = f"{found.device.name}: {found.device.title}"
         names = [r[0] for r in rows]
-        screen.show(
-            tables.split_tables(names, columns, width, title=title, head="Roof", name_width=max(map(len, names))),
-            output,
+        found_tables = tables.split_tables(
+            names, columns, width, title=title, head="Roof", name_width=max(map(len, names))
         )
+        line = report.fit_line(found)
+        screen.show([*found_tables, *([line] if line else [])], output)

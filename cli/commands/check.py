@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +10,13 @@ import typer
 
 from .. import options as opt
 from .. import screen
-from ..predicted import find_device, traced
+from ..predicted import find_device, placed
 from ..profiled import check_profiling, profiled
 
 if TYPE_CHECKING:
     from modelcmp.budget import Baseline, Budget, Case
     from modelcmp.hardware.device import Device
     from modelcmp.profiling.many import Means
-    from modelcmp.records import ModelFailure, ModelProfile
     from modelcmp.reports.budget_report import Checked
     from modelcmp.sources import Request
 
@@ -183,29 +181,12 @@ def _checked(
     if not mine:
         return []
     s = case.settings
-    results: list[ModelProfile | ModelFailure]
-    if device is None:
-        comparison = profiled([(spec, request) for spec in mine], s.mode, s.convention, means)
-        results = [*comparison.profiles, *comparison.failures]
-    else:
-        results = [_predicted(one, device, case) for one in traced(mine, request, s.mode, s.convention)]
+    pairs = [(spec, request) for spec in mine]
+    comparison = profiled(pairs, s.mode, s.convention, means, kernels=device is not None)
+    comparison = placed(comparison, device, s.level, s.compiled)
+    results = [*comparison.profiles, *comparison.failures]
     by_name = {one.name: checked(case, one, before) for one in results}
     return [by_name[spec] for spec in mine]
-
-
-def _predicted(one: ModelProfile | ModelFailure, device: Device, case: Case) -> ModelProfile | ModelFailure:
-    """The profile with the figures that follow from the machine."""
-    from modelcmp.hardware.predict import predict
-    from modelcmp.records import ModelFailure
-
-    if isinstance(one, ModelFailure):
-        return one
-    found = predict(one, device, level=case.settings.level, compiled=case.settings.compiled)
-    figures = {
-        "latency_ms": found.latency_ms, "throughput": found.throughput, "limited_by": found.bound,
-        "memory_needed_bytes": found.memory_bytes,
-    }  # fmt: skip
-    return replace(one, values={**one.values, **figures})
 
 
 def _render(found: Sequence[Checked], style: str, budget: str, output: Path | None) -> None:

@@ -14,6 +14,11 @@ from ..kernels.kernel import KINDS
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _CODES = {kind: code for code, kind in enumerate(KINDS)}
+#: Activations that are an exponential, or a series of that length, for each element.
+_TRANSCENDENTAL = frozenset({
+    "aten.gelu", "aten.silu", "aten.sigmoid", "aten.tanh", "aten.mish", "aten.softplus", "aten.elu", "aten.selu",
+    "aten.celu", "aten.exp", "aten.log", "aten.erf", "aten.sin", "aten.cos", "aten.pow", "aten.log_sigmoid",
+})  # fmt: skip
 _LAYOUTS = {"plain": 0, "channels_last": 1, "permuted": 2}
 
 
@@ -38,6 +43,8 @@ class Columns:
     calls: Array
     model: NDArray[np.int64]
     weight_bytes: Array  # all weights of the row's model
+    fresh: Array  # bytes that it writes into memory of its own: nothing in place
+    transcendental: Mask
 
     @property
     def models(self) -> int:
@@ -68,6 +75,8 @@ def columns_of(models: Sequence[Sequence[Kernel]]) -> Columns:
         np.array([code[kernel.dtype] for kernel in rows], dtype=np.int64),
         flops, macs, reads, writes, weights, batch, m, n, k,
         np.array([_LAYOUTS[kernel.layout] for kernel in rows], dtype=np.int64), distance, calls, model, total[model],
+        writes * np.array([not kernel.op.endswith("_") for kernel in rows], dtype=float),
+        np.array([kernel.op.removesuffix("_") in _TRANSCENDENTAL for kernel in rows], dtype=bool),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.kernel import PRODUCTS
 from .columns import Array, Columns
 from .device import Device
 from .efficiency import Efficiencies
@@ -17,7 +18,10 @@ from .efficiency import Efficiencies
 _TILE = 64  # rows and columns of a product that one unit works on at a time
 _DEPTH = 512  # inner length that is worth splitting over units
 _LARGE_WINDOW = 25  # taps of a depthwise kernel beyond which there is no special code
+_WINDOW_TAPS = 6  # that beginning a pooling window costs a CPU, whose windows are plain loops
 _CACHE_OVER_MEMORY = 3.0  # bandwidths, where the data sheet is silent
+_OWN_PAGES = 32 << 20  # bytes from which glibc gets memory from the system, and gives it back when it is freed
+_SHARED_OUT = 128 << 10  # bytes moved from which an op is shared out among a CPU's threads: torch's grain of 32768
 _COMPILED_LAUNCH = 0.3  # of an eager one: no dispatcher, but arguments are still handed over
 _BATCHED = ("bmm", "grouped_conv", "attention", "masked_attention")
 _STREAMS = {
@@ -38,7 +42,7 @@ class Times:
 
     compute: Array
     memory: Array
-    layout: Array  # to bring a convolution's input and output into the layout that its kernel takes
+    layout: Array  # to bring a convolution's input and output into its kernel's layout, to get memory for an output
     launch: Array
 
     @property
@@ -57,6 +61,9 @@ def timed(columns: Columns, device: Device, e: Efficiencies, compiled: bool = Fa
     compute, memory, layout = _compute(columns, device, e), _memory(columns, device, e), _layout(columns, device, e)
     if compiled:  # a compiler chooses the layout once
         layout = np.zeros_like(layout)
+    if device.kind == "cpu":
+        layout = layout + e["fresh"] * _new_pages(columns) / device.bandwidth_bytes_s
+        layout = layout + np.minimum(_packed(columns, device, e), compute)
     return Times(compute, memory, layout, _launch(columns, device, e, np.maximum(compute, memory) + layout, compiled))
 
 
@@ -75,8 +82,18 @@ def _compute(c: Columns, device: Device, e: Efficiencies) -> Array:
     shaped = _shape_share(c, device, e)
     shaped[depthwise | c.are("recurrent")] = 1.0
     peak = np.where(depthwise, vector, _peaks(c, device))
-    rest = np.maximum(c.flops - 2 * c.macs, 0.0) / (vector * np.where(c.are("pool"), e["pool"], 1.0))
+    rest = np.maximum(c.flops - 2 * c.macs, 0.0) / (vector * _vector_share(c, device, e))
     return np.where(c.macs > 0, 2 * c.macs / (peak * share * shaped), rest)
+
+
+def _vector_share(c: Columns, device: Device, e: Efficiencies) -> Array:
+    """What ops without products reach of the vector peak; a CPU goes through a large window as through a row."""
+    pooled = c.are("pool")
+    if device.kind == "gpu":
+        return np.where(pooled, e["pool"], 1.0)
+    pooled &= c.k <= _LARGE_WINDOW
+    begun = c.k / (c.k + _WINDOW_TAPS)
+    return np.where(pooled, e["pool"] * begun, np.where(c.transcendental, e["transcendental"], 1.0))
 
 
 def _peaks(c: Columns, device: Device) -> Array:
@@ -112,7 +129,7 @@ def _memory(c: Columns, device: Device, e: Efficiencies) -> Array:
     rows = c.are("row_norm", "softmax")
     share = np.where(rows, share * c.n / (c.n + e["short_row"] + 1e-9), share)
     share[c.are("move") & (c.layout == 2)] = e["strided_stream"]
-    near, far = _levels(c, device)
+    near, far = _levels(c, device, e)
     moved: Array = (near + far) / share
     return moved
 
@@ -126,16 +143,34 @@ def _layout(c: Columns, device: Device, e: Efficiencies) -> Array:
     if device.kind == "gpu":
         plain = plain & np.array([dtype != "fp32" for dtype in c.dtypes], dtype=bool)[c.dtype]
     passes = np.where(c.are("conv", "grouped_conv"), e["layout"], np.where(c.are("conv1x1"), e["layout1x1"], 0.0))
-    found: Array = plain * passes * (c.reads + c.writes) / device.bandwidth_bytes_s
+    weights = c.weights if device.kind == "cpu" else 0.0  # oneDNN brings them into blocks in each run
+    found: Array = plain * passes * (c.reads + c.writes + weights) / device.bandwidth_bytes_s
     return found
 
 
-def _levels(c: Columns, device: Device) -> tuple[Array, Array]:
+def _new_pages(c: Columns) -> Array:
+    """Bytes of outputs so large that the system hands out, and clears, their pages anew in each run."""
+    found: Array = np.where(c.fresh > _OWN_PAGES, c.fresh, 0.0)
+    return found
+
+
+def _packed(c: Columns, device: Device, e: Efficiencies) -> Array:
+    """Seconds until a CPU's product has its weights: it packs them first, so that no arithmetic hides their way."""
+    far = np.clip(c.weight_bytes / _cache(device, e), 0, 1) * c.weights / device.bandwidth_bytes_s
+    return np.where(c.are("gemm"), far / e["gemm_stream"], 0.0)
+
+
+def _cache(device: Device, e: Efficiencies) -> float:
+    """Bytes of the last-level cache; the neighbours of a rented CPU have a part of it."""
+    return max(device.cache_bytes * (e["cache"] if device.kind == "cpu" else 1.0), 1.0)
+
+
+def _levels(c: Columns, device: Device, e: Efficiencies) -> tuple[Array, Array]:
     """Seconds at full bandwidth from the last-level cache and from memory.
 
     What was moved since a value was written has pushed it out in proportion; weights come round once a pass.
     """
-    size = float(max(device.cache_bytes, 1))
+    size = _cache(device, e)
     kept = np.clip(1 - c.distance / size, 0, 1)
     written = np.clip(1 - 2 * c.writes / size, 0, 1)
     weights = np.clip(1 - c.weight_bytes / size, 0, 1)
@@ -152,12 +187,14 @@ def _launch(c: Columns, device: Device, e: Efficiencies, busy: Array, compiled: 
     """The fixed cost of a kernel, and of waiting for the host.
 
     A GPU's host runs ahead: only what handing over all operations takes longer than all kernels is waited for,
-    and shared out evenly. A CPU is its own host.
+    and shared out evenly. A CPU is its own host, and its kernels' fixed cost is that of sharing out among threads.
     """
     fixed = np.full_like(busy, device.kernel_s * e["kernel"])
     host = device.launch_s * e["host"] * (_COMPILED_LAUNCH if compiled else 1.0)
     if device.kind == "cpu":
-        return fixed + host
+        of_library = c.are(*PRODUCTS, "batch_norm", "row_norm")
+        shared_out = np.where(of_library | (c.reads + c.writes > _SHARED_OUT), fixed, 0.0)
+        return shared_out + host + np.where(of_library, e["library"] * device.launch_s, 0.0)
     launches = c.per_model(np.ones_like(busy))
     wait = np.maximum(host * launches - c.per_model(busy + fixed), 0) / np.maximum(launches, 1)
     waited: Array = fixed + wait[c.model]

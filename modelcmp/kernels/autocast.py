@@ -101,6 +101,7 @@ def _floating(op: OpRecord, types: _Types, fast_norms: frozenset[str]) -> Typed:
 
 
 def _widest(name: str, sizes: list[int], op: OpRecord) -> int:
-    """Type promotion: a scalar weight does not widen, a norm's or a table's neither."""
-    weights = [FULL] if name not in _KEEPS and any(nbytes > FULL for _, nbytes in op.weights) else []
-    return max([*sizes, *weights]) or FULL if sizes or weights else FULL
+    """Type promotion: a tensor without dimensions does not widen, a norm's weight or a table neither."""
+    widens = op.weights and (() not in op.input_shapes or any(nbytes > FULL for _, nbytes in op.weights))
+    weights = [FULL] if widens and name not in _KEEPS else []
+    return max([*sizes, *weights], default=FULL) or FULL

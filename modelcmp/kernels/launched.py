@@ -123,6 +123,8 @@ class _Stream:
         dtype, half = "fp64" if full == 8 else "fp32", (op.macs or 0) / 2
         yield self._step(op, "bmm", (q + k) * full, scores * full, dtype=dtype, flops=2 * half, macs=half,
                          batch=batch, m=m, n=n, k=width, distance_bytes=distance)  # fmt: skip
+        for mask in op.input_shapes[3:4]:
+            yield self._step(op, "pointwise", (scores + prod(mask)) * full, scores * full, distance_bytes=scores * full)
         rest = float((op.flops or 0) - 4 * half)
         yield self._step(op, "softmax", scores * full, scores * full, flops=rest, n=n,
                          distance_bytes=scores * full)  # fmt: skip

@@ -53,16 +53,16 @@ def bench(
     if isinstance(models, str):
         raise UsageError(f"bench takes several models: bench([{models!r}])")
     names = [check_dtype(d, where) for d in dtypes]
-    target = _target(hardware, where, names)
     cases = _cases(expand(models), batch_sizes, names, (input_size, kwargs or {}, reparam))
     count = threads if threads is not None else torch.get_num_threads()
+    target = _target(hardware, where, names, count)
     how = Conditions(where, count, compile, channels_last, Plan(seconds), conditions(where, count))
     return _Bench(cases, how, target, progress or (lambda _name, _done: None)).results()
 
 
-def _target(hardware: str | Device | None, where: torch.device, dtypes: Sequence[str]) -> Device | None:
+def _target(hardware: str | Device | None, where: torch.device, dtypes: Sequence[str], threads: int) -> Device | None:
     """The machine to predict for; one that was named has to have every type."""
-    target = device_for(hardware, where)
+    target = device_for(hardware, where, threads)
     if target is not None and hardware is not None:
         for dtype in dtypes:
             target.peak_flops(dtype)

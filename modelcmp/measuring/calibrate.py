@@ -15,6 +15,7 @@ from ..hardware.catalogue import HOST
 from ..hardware.device import DTYPES, Device
 from ..profiling.profile import profile_module
 from ..sources import Inputs
+from .fitted import Timed, fitted, kernels_of_probe
 from .machine import cache_bytes, check_dtype, conditions, find_device, on_threads, own_name, precision, title, units
 from .memory import total_bytes
 from .plan import Plan
@@ -27,13 +28,15 @@ from .timing import Run, Turn, cpu_turn, cuda_kernel_turn, cuda_turn, interleave
 #: Told what is being timed, and how much is done, in percent.
 Progress = Callable[[str, int], None]
 
-FULL = Plan(seconds=0.4, turns=6, least=2)
-QUICK = Plan(seconds=0.12, turns=4, least=2)
+FULL = Plan(seconds=0.3, turns=5, least=2)
+QUICK = Plan(seconds=0.06, turns=2, least=1)
 #: A type is left out by default where a matrix product takes this many times as long as in fp32: it is emulated.
 _ABSURD = 8.0
-_TRIAL_SIDE = 256
+_TRIAL_SIDE, _TRIALS = 256, 20
 _ALONE = 4.0
-_LEAST_S = 1e-8  # costs are never nothing
+_ONCE = ("copy", "launch", "block")
+#: What handing over an operation, and sharing it out among threads, can cost: beyond, something else was timed.
+_COSTS_S = (1e-8, 1e-4)
 
 
 def calibrate(
@@ -45,10 +48,12 @@ def calibrate(
     name: str | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
-    """Time probes on this machine and read its roofs off them; nothing is kept, see ``hardware.catalogue.save``.
+    """Time probes on this machine, read its roofs off them, and fit what its kernels reach of these.
+
+    Nothing is kept: see ``hardware.catalogue.save``.
 
     ``dtypes`` are by default fp32 and the half-precision types that are not emulated, on CUDA also TF32.
-    It takes about a minute, a quarter of that with ``quick``.
+    It takes about a minute, about 15 seconds with ``quick``.
     Raises UsageError for a device or type that is not here.
     """
     where = find_device(device)
@@ -57,10 +62,11 @@ def calibrate(
         names = [check_dtype(d, where) for d in dict.fromkeys(dtypes)] if dtypes else default_dtypes(where)
         environment = {HOST: platform.node(), **conditions(where, count)}
         tell = progress or (lambda _label, _percent: None)
-        probes: list[Probe] = []
+        timed: list[Timed] = []
         for i, dtype in enumerate(names):
-            probes += _timed(where, dtype, count, QUICK if quick else FULL, _Share(tell, i, len(names)), first=i == 0)
-    found = _device(where, count, probes, name or own_name(where), environment)
+            timed += _timed(where, dtype, count, QUICK if quick else FULL, _Share(tell, i, len(names)), first=i == 0)
+    roofs = _device(where, count, [t.probe for t in timed], name or own_name(where), environment)
+    found, probes = fitted(roofs, timed)
     return Calibration(found, tuple(probes), count)
 
 
@@ -83,7 +89,7 @@ def _trial(dtype: str) -> float:
 
     x = torch.rand(_TRIAL_SIDE, _TRIAL_SIDE).to(tensor_dtype(dtype))
     times = []
-    for _ in range(4):
+    for _ in range(_TRIALS):
         start = time.perf_counter()
         x @ x
         times.append(time.perf_counter() - start)
@@ -102,10 +108,12 @@ class _Share:
         self.tell(label, min(100, round(100 * (self.index + self.done / self.total) / self.count)))
 
 
-def _timed(where: torch.device, dtype: str, threads: int, plan: Plan, share: _Share, first: bool) -> list[Probe]:
-    """All probes of a type; copies and launches cost the same in any, and belong to the first."""
+def _timed(where: torch.device, dtype: str, threads: int, plan: Plan, share: _Share, first: bool) -> list[Timed]:
+    """All probes of a type; copies, launches and blocks belong to the first, to which coefficients are fitted."""
     kind: Kind = "gpu" if where.type == "cuda" else "cpu"
-    specs = [s for s in probe_specs(kind, cache_bytes(where)) if first or s.group not in ("copy", "launch")]
+    specs = [s for s in probe_specs(kind, cache_bytes(where)) if first or s.group not in _ONCE]
+    if plan == QUICK:  # the slowest, and those that a fit misses least
+        specs = [s for s in specs if s.group != "block" or s.shapes[0][0] == 1]
     share.total = len(specs) * (1 + plan.turns)
     with torch.inference_mode(), precision(dtype):
         samples: dict[ProbeSpec, tuple[float, ...] | Reason] = {}
@@ -160,14 +168,16 @@ def _by_turn(
     return [(turn, some) for turn, some in ((cuda_kernel_turn, kernels), (cuda_turn, others)) if some]
 
 
-def _probe(spec: ProbeSpec, dtype: str, samples: Sequence[float]) -> Probe:
-    """A probe with its operations and traffic as we count them in models."""
+def _probe(spec: ProbeSpec, dtype: str, samples: Sequence[float]) -> Timed:
+    """A probe with its operations, traffic and kernels as we count them in models."""
     module, inputs = spec.made(dtype)
-    values = profile_module(module, Inputs(inputs), name=spec.label).values
+    profile = profile_module(module, Inputs(inputs), name=spec.label)
+    values = profile.values
     flops, traffic = float(values["flops"] or 0), float(values["traffic_bytes"] or 0)
-    return Probe(
+    probe = Probe(
         spec.label, spec.group, dtype, spec.shapes, median(samples), min(samples), spread(samples), flops, traffic
     )
+    return Timed(probe, kernels_of_probe(module, profile))
 
 
 def _device(
@@ -193,12 +203,16 @@ def _device(
         cache_bytes=cache_bytes(where),
         memory_bytes=total_bytes(where),
         units=units(where, threads),
-        launch_s=launch_s,
-        kernel_s=max(kernel_s, _LEAST_S),
+        launch_s=_sane(launch_s),
+        kernel_s=_sane(kernel_s),
         cache_bandwidth_bytes_s=cache_bandwidth,
         measured=True,
         environment=environment,
     )
+
+
+def _sane(seconds: float) -> float:
+    return min(max(seconds, _COSTS_S[0]), _COSTS_S[1])
 
 
 def _best(probes: Sequence[Probe], dtype: str, groups: tuple[str, ...]) -> float:

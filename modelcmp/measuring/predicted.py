@@ -14,8 +14,10 @@ from ..hardware.prediction import Prediction
 from ..records import ModelProfile
 
 
-def device_for(hardware: str | Device | None, device: torch.device) -> Device | None:
+def device_for(hardware: str | Device | None, device: torch.device, threads: int | None = None) -> Device | None:
     """The machine to predict for: the one named, else this one if its calibration is kept.
+
+    Of several calibrations the last, if there is one the last with as many CPU ``threads``.
 
     Raises UnknownName where no machine has the name.
     """
@@ -30,7 +32,13 @@ def device_for(hardware: str | Device | None, device: torch.device) -> Device | 
         d for d in catalogue.devices().values()
         if d.measured and d.kind == kind and d.environment.get(catalogue.HOST, host) == host
     ]  # fmt: skip
-    return max(ours, key=lambda d: d.environment.get("date", ""), default=None)
+    return max(ours, key=lambda d: (calibrated_threads(d) == threads, d.environment.get("date", "")), default=None)
+
+
+def calibrated_threads(device: Device) -> int | None:
+    """The CPU threads that a machine was calibrated with; None for a data sheet's, and for a GPU."""
+    threads = device.environment.get("threads", "")
+    return int(threads) if device.measured and device.kind == "cpu" and threads.isdigit() else None
 
 
 def predicted(profile: ModelProfile, hardware: Device | None, dtype: str, compiled: bool) -> Prediction | None:

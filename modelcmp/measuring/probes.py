@@ -10,10 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .blocks import (
+    Dense,
+    Encoder,
+    Excited,
+    Joined,
+    Permuted,
+    Shuffled,
+    Windows,
+    basic,
+    bottleneck,
+    inverted,
+    modern,
+)
 from .machine import tensor_dtype
 
 Kind = Literal["cpu", "gpu"]
-Group = Literal["matrix", "conv", "vector", "copy", "launch"]
+Group = Literal["matrix", "conv", "vector", "copy", "launch", "block"]
 Shape = tuple[int, ...]
 
 #: Operations in a chain, so that one of them can be told from the clock.
@@ -93,7 +106,8 @@ class Attention(nn.Module):
 
 def probe_specs(kind: Kind, cache_bytes: int = 32 * _MIB) -> tuple[ProbeSpec, ...]:
     """Every probe of a kind of machine; copies are sized by its last-level cache."""
-    return (*_matrix(kind), *_convolutions(kind), *_vector(kind), *_copies(kind, cache_bytes), *_launches())
+    return (*_matrix(kind), *_convolutions(kind), *_vector(kind), *_copies(kind, cache_bytes), *_launches(),
+            *(_blocks() if kind == "cpu" else ()))  # fmt: skip
 
 
 def probe_modules(kind: Kind, dtype: str = "fp32") -> list[tuple[str, nn.Module, tuple[Tensor, ...]]]:
@@ -111,6 +125,8 @@ def _matrix(kind: Kind) -> list[ProbeSpec]:
     return [
         *(_probe(f"linear {n}x{n}x{n}", "matrix", _linear(n, n), (n, n)) for n in sides),
         *(_probe(f"linear {m}x768x3072", "matrix", _linear(768, 3072), (m, 768)) for m in rows),
+        # Their weights are in no cache.
+        *(_probe(f"linear {m}x9216x4096", "matrix", _linear(9216, 4096), (m, 9216)) for m in (1, 50)),
         ProbeSpec(f"bmm {heads}x197x64x197", "matrix", Product, product),
         ProbeSpec(f"attention {heads}x197x64", "matrix", Attention, attention),
     ]
@@ -146,8 +162,48 @@ def _vector(kind: Kind) -> list[ProbeSpec]:
         _probe("layer norm", "vector", lambda: nn.LayerNorm(768), tokens),
         _probe("softmax", "vector", lambda: nn.Softmax(-1), (b, 12, 197, 197)),
         _probe("max pooling", "vector", lambda: nn.MaxPool2d(3, 2, 1), image),
+        _probe("max pooling, 2x2", "vector", lambda: nn.MaxPool2d(2), image),
+        _probe("average pooling, 2x2", "vector", lambda: nn.AvgPool2d(2), image),
+        _probe("max pooling, small", "vector", lambda: nn.MaxPool2d(3, 1, 1), small),
         _probe("average pooling", "vector", lambda: nn.AdaptiveAvgPool2d(1), image),
+        _probe("copy of permuted", "vector", lambda: nn.Sequential(Permuted(0, 2, 3, 1), nn.Flatten()), image),
+        ProbeSpec("concatenation", "vector", Joined, (image, image)),
+        # Beyond what the C library keeps, where memory has to be got from the system each time.
+        _probe("relu, new pages", "vector", nn.ReLU, (64, 64, 56, 56)),
     ]
+
+
+def _blocks() -> list[ProbeSpec]:
+    """Pieces of networks at a resolution each has in them, for one image and for several."""
+    found = []
+    for b in (1, 8):
+        images: list[tuple[str, Callable[[], nn.Module], Shape]] = [
+            ("basic block", lambda: basic(64), (64, 56, 56)),
+            ("basic block, late", lambda: basic(512), (512, 7, 7)),
+            ("bottleneck", lambda: bottleneck(1024), (1024, 14, 14)),
+            ("bottleneck, last", lambda: bottleneck(2048), (2048, 7, 7)),
+            ("bottleneck, early", lambda: bottleneck(256), (256, 56, 56)),
+            ("grouped bottleneck", lambda: bottleneck(256, 8), (256, 14, 14)),
+            ("inverted residual", lambda: inverted(32), (32, 28, 28)),
+            ("inverted residual, early", lambda: inverted(24, nn.Hardswish), (24, 56, 56)),
+            ("inverted residual, late", lambda: inverted(96, nn.Hardswish), (96, 7, 7)),
+            ("inverted residual, excited", lambda: inverted(96, nn.SiLU, True), (96, 14, 14)),
+            ("ConvNeXt block", lambda: modern(192), (192, 28, 28)),
+            ("shuffled block", lambda: Shuffled(232), (232, 14, 14)),
+            ("fire", lambda: _fire(256), (256, 14, 14)),
+            ("excitation", lambda: Excited(480), (480, 14, 14)),
+            ("encoder", lambda: Encoder(768, 12), (197, 768)),
+            ("windows", lambda: Windows(192, 6), (28, 28, 192)),
+        ]
+        found += [_probe(f"{name}, batch {b}", "block", build, (b, *shape)) for name, build, shape in images]
+        found.append(ProbeSpec(f"dense layer, batch {b}", "block", lambda: Dense(256),
+                               ((b, 224, 28, 28), (b, 32, 28, 28))))  # fmt: skip
+    return found
+
+
+def _fire(channels: int) -> nn.Module:
+    """Narrow, then wide again (Iandola et al., SqueezeNet, 2016)."""
+    return nn.Sequential(nn.Conv2d(channels, 32, 1), nn.ReLU(True), nn.Conv2d(32, channels, 3, 1, 1), nn.ReLU(True))
 
 
 def _copies(kind: Kind, cache_bytes: int) -> list[ProbeSpec]:

@@ -89,7 +89,7 @@ class Probe:
     """One operation of a known size that was timed here."""
 
     label: str
-    group: Literal["matrix", "conv", "vector", "copy", "launch"]
+    group: Literal["matrix", "conv", "vector", "copy", "launch", "block"]
     dtype: str
     input_shapes: tuple[tuple[int, ...], ...]
     seconds: float  # median
@@ -97,6 +97,7 @@ class Probe:
     spread: float
     flops: float
     traffic_bytes: float
+    predicted_s: float | None = None  # with the fitted coefficients; None where it was not fitted
 
     @property
     def flops_s(self) -> float:
@@ -111,11 +112,17 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """This machine's roofs, and the probes that they were read off."""
+    """This machine's roofs and efficiencies, and the probes that they were read off."""
 
     device: Device
     probes: tuple[Probe, ...]
     threads: int
+
+    @property
+    def error(self) -> float | None:
+        """How far the fitted model is off at half of the probes; None without a fit."""
+        off = [abs(p.predicted_s / p.best_s - 1) for p in self.probes if p.predicted_s is not None]
+        return median(off) if off else None
 
     @property
     def busy_pct(self) -> float:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from .. import __version__, units
 from ..errors import UnknownName
+from ..measuring.predicted import calibrated_threads
 from ..measuring.results import OUT_OF_MEMORY, BenchFailure, BenchResult
 from ..measuring.samples import BUSY_ABOVE_PCT
 from ..registry import suggest
@@ -161,6 +162,18 @@ def prediction_line(outcomes: Sequence[Outcome]) -> str:
         if isinstance(o, BenchResult) and o.prediction:
             device = o.prediction.device
             return f"predicted for {device.name} ({device.title}), {o.prediction.level}; ratio: predicted over measured"
+    return ""
+
+
+def threads_line(outcomes: Sequence[Outcome]) -> str:
+    """A remark where predictions are for another number of threads than was measured with; else ""."""
+    for o in outcomes:
+        if isinstance(o, BenchResult) and o.prediction and o.device == "cpu":
+            threads = calibrated_threads(o.prediction.device)
+            if threads not in (None, o.threads):
+                name = o.prediction.device.name
+                return (f"{name} was calibrated with --threads {threads}, and this ran with {o.threads}: "
+                        f"`compare-models calibrate --threads {o.threads} --name {name}_{o.threads}`")  # fmt: skip
     return ""
 
 

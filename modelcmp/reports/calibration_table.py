@@ -28,6 +28,7 @@ def calibration_json(calibration: Calibration) -> dict[str, Any]:
         "conventions": {
             "seconds": "median of one call of a probe",
             "best_s": "its fastest sample, from which flops_s, bytes_s and the machine's roofs follow",
+            "predicted_s": "by the measured roofs and the efficiencies that were fitted to best_s; null: not fitted to",
         },
         "machine": device | {"threads": calibration.threads},
         "probes": [probe_row(p) for p in calibration.probes],
@@ -67,7 +68,17 @@ def calibration_markdown(calibration: Calibration) -> str:
     """The roofs as GitHub Markdown."""
     table = markdown_table(["Roof", "Measured", "By"], roof_rows(calibration), text=["By"])
     facts = calibration.device.environment
-    return f"{table}\n{calibration.device.title}, torch {facts.get('torch', '?')}, {facts.get('date', '')}\n"
+    fit = f"{line}  \n" if (line := fit_line(calibration)) else ""
+    return f"{table}\n{fit}{calibration.device.title}, torch {facts.get('torch', '?')}, {facts.get('date', '')}\n"
+
+
+def fit_line(calibration: Calibration) -> str:
+    """How well the fitted model meets the probes; "" where nothing was fitted."""
+    if calibration.error is None:
+        return ""
+    count = sum(p.predicted_s is not None for p in calibration.probes)
+    off = units.percent(100 * calibration.error)
+    return f"efficiencies fitted to {count} probes: predictions of half of them are off by {off} or less"
 
 
 def noise_line(calibration: Calibration) -> str:
