@@ -28,6 +28,7 @@ from speed_processes import ROOT
 from speed_report import Table, markdown, print_table, write_section
 
 from modelcmp.hardware.device import Device
+from modelcmp.hardware.efficiency import calibrated
 from modelcmp.hardware.predict import predict_many
 from modelcmp.hardware.prediction import Prediction
 from modelcmp.measuring.bench import bench
@@ -67,13 +68,14 @@ def main(arguments: list[str]) -> int:
     calibration = calibrate(dtypes=["fp32"], threads=options.threads, quick=options.quick)
     calibrated_s = time.perf_counter() - start
     measured = _measured(options)
+    if options.ship:  # before scoring: what is shipped is what is scored
+        ship(fitted_to(measured, calibration.device), len({m.name for m in measured}), options.threads)
+        calibrated.cache_clear()
     levels = _levels(measured, calibration.device)
     scores = _scores_table(levels, measured, calibration, calibrated_s)
     tables = [scores, _worst_table(levels["this machine"], measured)]
     for table in tables:
         print_table(table, Console())
-    if options.ship:
-        ship(fitted_to(measured, calibration.device), len({m.name for m in measured}), options.threads)
     if options.write:
         intro = ["## Predicted times on a CPU", describe(arguments, load, "benchmarks/latency_cpu.py")]
         write_section(ROOT / "docs" / "benchmarks.md", "\n\n".join([*intro, *map(markdown, tables)]), "latency_cpu")

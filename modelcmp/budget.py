@@ -99,7 +99,7 @@ class Baseline:
 
     def figure(self, profile: ModelProfile, case: Case, metric: Metric) -> float | None:
         """The figure of the same model at the same settings, None where there is none."""
-        wanted = _identity(profile) | (_machine(case.settings) if predicted(metric) else {})
+        wanted = _identity(profile) | (_machine(profile) if predicted(metric) else {})
         for row in self.rows:
             value = row.get(metric.key)
             same = all(row.get(k) == v for k, v in wanted.items())
@@ -113,8 +113,9 @@ def predicted(metric: Metric) -> bool:
     return metric.compute is None and metric.section not in ("accuracy", "joined")
 
 
-def _machine(settings: Settings) -> dict[str, Any]:
-    return {"hardware": settings.hardware, "level": settings.level, "compiled": settings.compiled}
+def _machine(profile: ModelProfile) -> dict[str, Any]:
+    on = profile.machine
+    return {"hardware": on.name, "level": on.level, "compiled": on.compiled} if on else {}
 
 
 def _identity(profile: ModelProfile) -> dict[str, Any]:

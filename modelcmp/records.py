@@ -141,6 +141,7 @@ class Machine:
     compiled: bool
     dtype: str
     peak_flops: float
+    convolution_flops: float | None  # where convolutions run on other units: fp32 ones on tf32's
     bandwidth_bytes_s: float
     memory_bytes: int
 

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,13 @@ import pytest
 from modelcmp.budget import Baseline, Case, Limit, Settings, certainty, judge
 from modelcmp.budget_file import amount, read_budget
 from modelcmp.errors import BadInput
-from modelcmp.metrics import METRICS, Metric
-from modelcmp.records import ModelFailure, ModelProfile
+from modelcmp.metrics import METRICS
+from modelcmp.records import Machine, ModelFailure, ModelProfile
 from modelcmp.reports import budget_report as report
 
 ROOT = Path(__file__).resolve().parent.parent
 NASTY = "a,b:c%\n<&\"'>\x1b\udcff"
 RESNET18 = 11_689_512
-
-
-@pytest.fixture
-def latency(monkeypatch):
-    """The metrics that follow from a machine, where METRICS does not hold them yet."""
-    for key, better in (("latency_ms", "low"), ("throughput", "high")):
-        if key not in METRICS:
-            made = Metric(key, key, key, "cost", "ratio", better, "", "", None)
-            monkeypatch.setitem(METRICS._things, key, made)
 
 
 def profile(name="net", uncounted=None, **values):
@@ -61,7 +53,7 @@ def test_amounts(key, text, value):
 
 
 @pytest.mark.parametrize(("text", "ms"), [("4 ms", 4), ("250us", 0.25), ("250 µs", 0.25), ("0.5s", 500), ("4", 4)])
-def test_times(latency, text, ms):
+def test_times(text, ms):
     assert amount(text, METRICS["latency_ms"]) == pytest.approx(ms)
 
 
@@ -208,14 +200,17 @@ def test_relative_limits_follow_the_baseline(tmp_path):
     assert [v.target for v in judge(profile(params=1, ai=1.0), case, before)] == [pytest.approx(102), 7.6]
 
 
-def test_predictions_are_compared_on_the_same_machine_only(latency):
+def test_predictions_are_compared_on_the_same_machine_only():
     limit = Limit(METRICS["latency_ms"], "max", 1.1, relative=True)
     case = Case("", Settings(hardware="h100"), {"latency_ms": (limit,)})
     row = {"name": "net", "input_shape": [1, 3, 8, 8], "batch_size": 1, "dtype": "fp32", "mode": "eval",
-           "convention": "total", "latency_ms": 2.0, "hardware": "h100", "level": None,
+           "convention": "total", "latency_ms": 2.0, "hardware": "h100", "level": "calibrated",
            "compiled": False}  # fmt: skip
-    assert judge(profile(latency_ms=2.1), case, Baseline("x", (row,)))[0].state == "ok"
-    assert judge(profile(latency_ms=2.1), case, Baseline("x", ({**row, "hardware": "a100"},)))[0].state == "unknown"
+    machine = Machine("h100", "H100", "calibrated", False, "fp32", 1e12, None, 1e12, 10**9)
+    found = replace(profile(latency_ms=2.1), machine=machine)
+    assert judge(found, case, Baseline("x", (row,)))[0].state == "ok"
+    for other in ({"hardware": "a100"}, {"level": "datasheet"}, {"compiled": True}):
+        assert judge(found, case, Baseline("x", ({**row, **other},)))[0].state == "unknown"
 
 
 # --- reports -----------------------------------------------------------------------------------
@@ -269,7 +264,7 @@ def test_a_hairs_breadth_is_not_rounded_to_nothing(tmp_path):
     assert verdict.state == "broken"
 
 
-def test_an_unknown_figure_says_what_is_missing(latency, tmp_path):
+def test_an_unknown_figure_says_what_is_missing(tmp_path):
     (verdict,) = verdicts(tmp_path, '[limits]\nlatency_ms = "4 ms"', profile(latency_ms=None))
     assert verdict.state == "unknown"
     assert "name one with hardware" in report.sentence(verdict)
@@ -381,7 +376,7 @@ def test_formats(cli, tmp_path):
     assert cli("check", "resnet18", "--budget", path, "-f", "github")[1].startswith("::error file=")
 
 
-def test_latency_is_predicted_where_a_machine_is_named(cli, tmp_path, latency):
+def test_latency_is_predicted_where_a_machine_is_named(cli, tmp_path):
     text = '[[case]]\nname = "fast enough"\nhardware = "h100"\ndtype = "fp16"\nbatch_size = 8\n'
     text += 'limits = {latency_ms = "1 s", throughput = 8}\n[[case]]\nhardware = "h100"\nlimits = {latency_ms = "1ns"}'
     with pytest.raises(BadInput, match="no amount of latency_ms"):
@@ -404,7 +399,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def test_documented_budgets_are_read(latency, tmp_path):
+def test_documented_budgets_are_read(tmp_path):
     assert blocks("toml")
     for text in blocks("toml"):
         tomllib.loads(text)

@@ -301,3 +301,81 @@ def test_without_a_machine_there_is_no_latency():
 def test_kernels_of_a_module_profile_need_no_cache():
     profile = modelcmp.profile(nn.Linear(8, 8), torch.empty(2, 8))
     assert modelcmp.predict(profile, "h100").kernels[0].kernel == kernels(profile.trace)[0]
+
+
+# -- odd models ---------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_runs_nothing_takes_no_time():
+    found = modelcmp.predict(modelcmp.profile(nn.Identity(), torch.empty(1, 8)), "h100")
+    assert (found.seconds, found.throughput, found.bound) == (0.0, None, None)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_steps_of_a_recurrent_layer_wait_for_each_other(layers):
+    model = nn.LSTM(64, 32, layers, batch_first=True)
+    short, long = (modelcmp.profile(model, torch.empty(4, steps, 64)) for steps in (10, 1000))
+    device = replace(PLAIN, kernel_s=1e-6)
+    assert modelcmp.predict(long, device).seconds >= 1000 * layers * 1e-6
+    assert modelcmp.predict(long, device).seconds > 50 * modelcmp.predict(short, device).seconds
+
+
+def test_what_cannot_be_predicted_is_refused():
+    with pytest.raises(BadInput, match="inference"):
+        modelcmp.predict(modelcmp.profile("resnet18", mode="train"), "h100")
+    with pytest.raises(BadInput, match="profile"):
+        modelcmp.predict("resnet18", "h100")
+
+
+def test_in_fp32_convolutions_have_the_ridge_of_tf32():
+    ridge = modelcmp.devices()["h100"].matrix_flops["tf32"] / 3.35e12
+    convolutional = modelcmp.compare(["resnet18"], batch_size=64, hardware="h100")["resnet18"]
+    assert convolutional.bound == ("compute-bound" if convolutional.ai >= ridge else "memory-bound")
+    assert convolutional.attainable_flops == pytest.approx(convolutional.ai * 3.35e12)
+    transformer = modelcmp.compare(["vit_b_16"], hardware="h100")["vit_b_16"]
+    assert transformer.bound == "compute-bound"
+    assert transformer.attainable_flops == modelcmp.devices()["h100"].matrix_flops["fp32"]
+
+
+def test_partial_predictions_say_at_least(cli, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "@torch.library.custom_op('latency_test::twice', mutates_args=())\n"
+        "def twice(x: torch.Tensor) -> torch.Tensor:\n    return x * 2\n"
+        "@twice.register_fake\ndef _(x):\n    return torch.empty_like(x)\n"
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(8, 8)\n"
+        "    def forward(self, x):\n        return twice(self.fc(x))\n"
+    )
+    spec = f"{tmp_path / 'net.py'}:Net"
+    _, out, err = cli(spec, "-i", "8", "-H", "h100", "--format", "markdown")
+    assert "| ≥1" in out
+    assert "latency_test" in err
+    _, out, _ = cli("roofline", spec, "-i", "8", "--hardware", "h100", "--by", "op", columns=120)
+    assert "?" in next(line for line in out.splitlines() if "twice" in line)
+
+
+def test_fits_can_be_filtered(cli):
+    code, out, _ = cli("resnet18", "vit_b_16", "-H", "t4", "-b", 4096, "--where", 'fits == "yes"', "--format", "csv")
+    assert code == 0
+    assert "resnet18" in out
+    assert "vit_b_16" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-H", "nope"], "unknown machine 'nope'"),
+        (["-H", "v100", "--dtype", "bf16"], "v100 has no bf16: it has fp64, fp32, fp16"),
+        (["--sort-by", "latency"], "--hardware"),
+        (["--level", "datasheet"], "--hardware"),
+        (["-H", "h100", "--level", "best"], "unknown level 'best'"),
+        (["-H", "h100", "--mode", "train"], "inference"),
+        (["-H", "h100", "--convention", "fvcore"], "--convention total"),
+        (["-H", "nothing.toml"], "nothing.toml"),
+    ],
+)
+def test_bad_requests_are_one_line(cli, arguments, words):
+    code, out, err = cli("resnet18", *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1

@@ -109,6 +109,9 @@ def read(path: Path) -> list[Device]:
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from None
     found = devices_of(load(text, str(path)), str(path), _packaged()[0])
+    for device in found:
+        if device.name in {d.name for d in _packaged()[1]}:
+            raise BadInput(f"{path}: {device.name} is a data sheet's machine: give this one a name of its own")
     if not found:
         raise BadInput(f"{path} holds no machine: begin one with a line [its_name]; docs/hardware.md shows how")
     return found

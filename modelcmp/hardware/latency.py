@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.kernel import PRODUCTS
+from ..kernels.kernel import CONVOLUTIONS, PRODUCTS
 from .columns import Array, Columns
 from .device import Device
 from .efficiency import Efficiencies
@@ -100,10 +100,15 @@ def _peaks(c: Columns, device: Device) -> Array:
     """Matrix peak of each kernel's type; fp32 convolutions use tf32 units where there are any, as cuDNN does."""
     peaks = np.array([device.peak_flops(dtype) for dtype in c.dtypes], dtype=float)
     found: Array = peaks[c.dtype]
-    if "tf32" in device.matrix_flops and "fp32" in c.dtypes:
-        convolutions = c.are("conv", "conv1x1", "grouped_conv") & (c.dtype == c.dtypes.index("fp32"))
-        found = np.where(convolutions, device.matrix_flops["tf32"], found)
+    for i, dtype in enumerate(c.dtypes):
+        if (faster := convolution_flops(device, dtype)) is not None:
+            found = np.where(c.are(*CONVOLUTIONS) & (c.dtype == i), faster, found)
     return found
+
+
+def convolution_flops(device: Device, dtype: str) -> float | None:
+    """Peak of the units that convolutions of a type run on, where other products of it run on others."""
+    return device.matrix_flops.get("tf32") if dtype == "fp32" else None
 
 
 def _shape_share(c: Columns, device: Device, e: Efficiencies) -> Array:
@@ -184,12 +189,12 @@ def _levels(c: Columns, device: Device, e: Efficiencies) -> tuple[Array, Array]:
 
 
 def _launch(c: Columns, device: Device, e: Efficiencies, busy: Array, compiled: bool) -> Array:
-    """The fixed cost of a kernel, and of waiting for the host.
+    """The fixed cost of a kernel (of each step of a recurrent one), and of waiting for the host.
 
     A GPU's host runs ahead: only what handing over all operations takes longer than all kernels is waited for,
     and shared out evenly. A CPU is its own host, and its kernels' fixed cost is that of sharing out among threads.
     """
-    fixed = np.full_like(busy, device.kernel_s * e["kernel"])
+    fixed = device.kernel_s * e["kernel"] * np.where(c.are("recurrent"), np.maximum(c.batch, 1), 1.0)
     host = device.launch_s * e["host"] * (_COMPILED_LAUNCH if compiled else 1.0)
     if device.kind == "cpu":
         of_library = c.are(*PRODUCTS, "batch_norm", "row_norm")

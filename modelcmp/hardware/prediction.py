@@ -48,7 +48,7 @@ class Prediction:
     compiled: bool
     kernels: tuple[KernelTime, ...]
     seconds: float
-    bound: Limit
+    bound: Limit | None  # None where nothing is run
     strict_s: float  # peak FLOP/s, minimal traffic, no launches: nothing is faster
     memory_bytes: int  # weights, inputs and the most intermediates alive at once
 
@@ -58,9 +58,9 @@ class Prediction:
         return 1e3 * self.seconds
 
     @property
-    def throughput(self) -> float:
-        """Samples a second."""
-        return self.batch_size / self.seconds
+    def throughput(self) -> float | None:
+        """Samples a second; None where nothing is run."""
+        return self.batch_size / self.seconds if self.seconds else None
 
     @property
     def fits(self) -> bool:

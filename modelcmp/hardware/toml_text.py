@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import BadInput
 from ..registry import suggest
 from .device import DTYPES, Device
+from .efficiency import COEFFICIENTS
 
 #: Costs that no data sheet has, by kind: taken where a row has none of its own.
 Typical = Mapping[str, Mapping[str, Any]]
@@ -105,6 +106,16 @@ def _numbers(value: Any, factor: Decimal) -> dict[str, float]:
     return {key: _part(key, part, factor) for key, part in _table(value, "{ name = 0.8 }").items()}
 
 
+def _coefficients(value: Any, factor: Decimal) -> dict[str, float]:
+    found = _numbers(value, factor)
+    for name, number in found.items():
+        if name not in COEFFICIENTS:
+            raise _Wrong(f"has no {name!r}: {suggest(name, COEFFICIENTS)}")
+        if number > COEFFICIENTS[name].high:
+            raise _Wrong(f"{name} = {number:g} is too large: at most {COEFFICIENTS[name].high:g}")
+    return found
+
+
 def _part(key: str, value: Any, factor: Decimal) -> float:
     try:
         return _number(value, factor)
@@ -145,7 +156,7 @@ KEYS: dict[str, _Reader] = {
     "kernel_s": _Reader("kernel_s", _number),
     "sources": _Reader("sources", _texts),
     "measured": _Reader("measured", _flag),
-    "efficiencies": _Reader("efficiencies", _numbers),
+    "efficiencies": _Reader("efficiencies", _coefficients),
     "environment": _Reader("environment", _words),
     "clock_ghz": _Reader("clock_ghz", _number),  # these two only check the fp32 vector peak
     "fp32_lanes": _Reader("fp32_lanes", _whole),

@@ -12,6 +12,8 @@ PRODUCTS = ("gemm", "bmm", "conv", "conv1x1", "grouped_conv", "depthwise", "atte
 #: Kinds that only go through memory.
 STREAMS = ("pointwise", "strided_pointwise", "batch_norm", "row_norm", "group_norm", "softmax", "reduction", "pool",
            "resample", "lookup", "move", "cast", "fused", "other")  # fmt: skip
+#: Those that run in tf32 where the rest of fp32 does not.
+CONVOLUTIONS = ("conv", "conv1x1", "grouped_conv")
 KINDS = (*PRODUCTS, *STREAMS)
 #: Kinds that count as a layer: copies and casts do not.
 COMPUTING = frozenset(KINDS) - {"move", "cast"}

@@ -27,6 +27,8 @@ def product_of(op: OpRecord) -> Product:
     shapes = op.input_shapes
     out = op.output_shapes[0] if op.output_shapes else ()
     name = op.op.removeprefix("aten.")
+    if op.op in _RECURRENT:
+        return _recurrent(op)
     if op.kind == "norm" or "softmax" in name:
         return Product(n=out[-1] if out else 0)
     if op.kind == "pool":
@@ -57,6 +59,17 @@ def _convolution(x: Shape, w: Shape, out: Shape, macs: int) -> Product:
     groups = max(1, (channels_out if transposed else channels_in) // w[1])
     n, k = channels_out // groups, channels_in // groups * prod(w[2:])
     return Product(groups, macs // max(1, groups * n * k), n, k)
+
+
+def _recurrent(op: OpRecord) -> Product:
+    """``batch`` is the number of steps that wait for each other: all layers and directions of a sequence.
+
+    The first state is (layers x directions, sequences, width), or has no sequences where there is one.
+    """
+    state = next((s for s in op.input_shapes[1:] if len(s) in (2, 3)), (1, 1))
+    sequences = state[1] if len(state) == 3 else 1
+    positions = prod(op.input_shapes[0][:-1])
+    return Product(batch=max(1, positions // max(1, sequences)) * state[0], m=sequences)
 
 
 def kind_of(op: OpRecord, product: Product) -> str:

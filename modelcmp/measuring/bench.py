@@ -54,6 +54,8 @@ def bench(
         raise UsageError(f"bench takes several models: bench([{models!r}])")
     names = [check_dtype(d, where) for d in dtypes]
     cases = _cases(expand(models), batch_sizes, names, (input_size, kwargs or {}, reparam))
+    if seconds <= 0:
+        raise UsageError(f"seconds={seconds} is no time to measure for: give some more than 0")
     count = threads if threads is not None else torch.get_num_threads()
     target = _target(hardware, where, names, count)
     how = Conditions(where, count, compile, channels_last, Plan(seconds), conditions(where, count))

@@ -8,10 +8,11 @@ from dataclasses import replace
 from ..comparison import Comparison
 from ..errors import BadInput
 from ..hardware.device import Device
-from ..hardware.predict import kernels_of, predict_many
+from ..hardware.latency import convolution_flops
+from ..hardware.predict import check_predictable, kernels_of, predict_many
 from ..hardware.prediction import Prediction
 from ..kernels import Kernel
-from ..kernels.kernel import COMPUTING
+from ..kernels.kernel import COMPUTING, CONVOLUTIONS
 from ..records import Machine, ModelProfile
 
 
@@ -33,8 +34,7 @@ def on_machine(
 def check_machine(device: Device, dtype: str, mode: str, convention: str) -> None:
     """Refuse what cannot be predicted; raises BadInput."""
     device.peak_flops(dtype)
-    if mode == "train":
-        raise BadInput("latency is predicted for inference: leave --mode train or --hardware out")
+    check_predictable(mode)
     if convention == "fvcore":
         raise BadInput("a machine's peak counts two FLOPs a MAC, fvcore one: use --convention total with --hardware")
 
@@ -43,21 +43,34 @@ def _placed(profile: ModelProfile, prediction: Prediction) -> ModelProfile:
     device = prediction.device
     machine = Machine(
         device.name, device.title, prediction.level, prediction.compiled, profile.dtype,
-        device.peak_flops(profile.dtype), device.bandwidth_bytes_s, device.memory_bytes,
+        device.peak_flops(profile.dtype), convolution_flops(device, profile.dtype), device.bandwidth_bytes_s,
+        device.memory_bytes,
     )  # fmt: skip
+    kernels = kernels_of(profile, compiled=False)
+    peak = _peak(kernels, machine)
+    ridge = peak / machine.bandwidth_bytes_s
     ai = profile.values["ai"]
     values = {
         **profile.values,
         "latency_ms": prediction.latency_ms,
         "throughput": prediction.throughput,
         "limited_by": prediction.bound,
-        "attainable_flops": min(machine.peak_flops, ai * machine.bandwidth_bytes_s) if isinstance(ai, float) else None,
+        "attainable_flops": min(peak, ai * machine.bandwidth_bytes_s) if isinstance(ai, float) else None,
         "bound_ms": 1e3 * prediction.strict_s,
         "fits": "yes" if prediction.fits else "no",
-        "bound": against(ai if isinstance(ai, float) else None, machine.ridge_flop_per_byte),
-        **_shares(kernels_of(profile, compiled=False), machine.ridge_flop_per_byte, profile.convention),
+        "bound": against(ai if isinstance(ai, float) else None, ridge),
+        **_shares(kernels, machine, profile.convention),
     }
     return replace(profile, values=values, machine=machine)
+
+
+def _peak(kernels: Sequence[Kernel], machine: Machine) -> float:
+    """The matrix peak of the units that most of the FLOPs run on."""
+    if machine.convolution_flops is None:
+        return machine.peak_flops
+    convolved = sum(k.flops * k.calls for k in kernels if k.kind in CONVOLUTIONS)
+    most = 2 * convolved > sum(k.flops * k.calls for k in kernels)
+    return machine.convolution_flops if most else machine.peak_flops
 
 
 def against(ai: float | None, ridge: float) -> str | None:
@@ -71,17 +84,17 @@ def against(ai: float | None, ridge: float) -> str | None:
     return "compute-bound" if ai >= ridge else "memory-bound"
 
 
-def _shares(kernels: Sequence[Kernel], ridge: float, convention: str) -> dict[str, float | None]:
-    """Percent of the layers, and of their FLOPs, to the left and the right of the ridge."""
+def _shares(kernels: Sequence[Kernel], machine: Machine, convention: str) -> dict[str, float | None]:
+    """Percent of the layers, and of their FLOPs, to the left and the right of the ridge of the units they run on."""
     rows = [
-        (k.calls, flops, k.traffic_bytes)
+        (k.calls, flops, k.traffic_bytes * _peak([k], machine) / machine.bandwidth_bytes_s)
         for k in kernels
         if k.kind in COMPUTING and k.traffic_bytes
         for flops in [2 * k.macs if convention == "contraction" else k.flops]
     ]
     layers = sum(calls for calls, _, _ in rows)
     work = sum(calls * flops for calls, flops, _ in rows)
-    fast = [(calls, flops) for calls, flops, moved in rows if flops / moved >= ridge]
+    fast = [(calls, flops) for calls, flops, needed in rows if flops >= needed]
     by_layers = 100 * sum(calls for calls, _ in fast) / layers if layers else None
     by_work = 100 * sum(calls * flops for calls, flops in fast) / work if work else None
     return {

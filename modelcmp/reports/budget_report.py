@@ -189,9 +189,7 @@ def budget_json(budget: str, everything: Sequence[Checked]) -> dict[str, Any]:
 
 
 def _model_row(one: Checked, profile: ModelProfile) -> Row:
-    settings = one.case.settings
-    machine = {"hardware": settings.hardware, "level": settings.level, "compiled": settings.compiled}
-    return profile_row(profile) | {"case": one.case.name} | machine | {"checks": [_check(v) for v in one.verdicts]}
+    return profile_row(profile) | {"case": one.case.name, "checks": [_check(v) for v in one.verdicts]}
 
 
 def _check(verdict: Verdict) -> Row:

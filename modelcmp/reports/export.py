@@ -137,10 +137,17 @@ def machine_lines(profiles: Sequence[ModelProfile]) -> list[str]:
         return []
     return [
         f"{on.title} ({on.name}), {on.dtype}: peak {scaled(on.peak_flops, 'FLOP/s')}, "
-        f"{scaled(on.bandwidth_bytes_s, 'B/s')}, {scaled(on.memory_bytes, 'B')}; ridge point "
-        f"{on.ridge_flop_per_byte:.3g} FLOP/byte. Latency for the whole batch, "
+        f"{scaled(on.bandwidth_bytes_s, 'B/s')}, {on.memory_bytes / 2**30:.3g} GiB; ridge point "
+        f"{on.ridge_flop_per_byte:.3g} FLOP/byte{_convolutions(on)}. Latency for the whole batch, "
         f"{'compiled' if on.compiled else 'eager'}, predicted at the level: {on.level}."
     ]
+
+
+def _convolutions(on: Machine) -> str:
+    if on.convolution_flops is None:
+        return ""
+    ridge = on.convolution_flops / on.bandwidth_bytes_s
+    return f" (convolutions in tf32: {scaled(on.convolution_flops, 'FLOP/s')}, ridge {ridge:.3g})"
 
 
 def uncounted_lines(profiles: Sequence[ModelProfile]) -> list[str]:

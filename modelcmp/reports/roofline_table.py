@@ -20,9 +20,9 @@ _WIDEST = 34  # a longer path is folded
 _NARROWEST = 16
 _CELLS: dict[str, Callable[[Place], str]] = {
     "Kind": lambda p: p.kind,
-    "FLOPs": lambda p: units.scaled(round(p.flops)),
+    "FLOPs": lambda p: _flops(p),
     "Bytes": lambda p: units.scaled(round(p.traffic_bytes), "B"),
-    "AI": lambda p: units.ratio(p.ai) if p.ai is not None else "",
+    "AI": lambda p: units.ratio(p.ai) if p.ai is not None else units.UNKNOWN if p.uncounted else "",
     "Class": lambda p: _SHORT_CLASS.get(p.roofline_class or "", ""),
     "FLOP/s ≤": lambda p: units.scaled(p.attainable_flop_s) if p.attainable_flop_s is not None else "",
     "Time": lambda p: duration(p.seconds),
@@ -32,6 +32,13 @@ _CELLS: dict[str, Callable[[Place], str]] = {
 _HEADS: dict[By, str] = {"op": "Operation", "layer": "Place", "model": "Model"}
 _LEFT = ("Kind", "Op", "Class", "Bound by")
 _OPTIONAL = ("Kind", "Bytes", "FLOPs", "Class")  # left out in this order on a narrow terminal
+
+
+def _flops(place: Place) -> str:
+    """A lower bound, or unknown, where an operation has no formula."""
+    if place.uncounted and not place.flops:
+        return units.UNKNOWN
+    return ("≥" if place.uncounted else "") + units.scaled(round(place.flops))
 
 
 def machine_lines(machine: Machine) -> list[str]:

@@ -14,13 +14,11 @@ from ... import units
 from ...errors import BadInput
 from ...hardware.device import Device
 from ...hardware.prediction import KernelTime, Limit, Prediction
+from ...kernels.kernel import CONVOLUTIONS
 
 By = Literal["op", "layer", "model"]
 BY: tuple[By, ...] = ("op", "layer", "model")
 LIMITS: tuple[Limit, ...] = ("compute", "memory", "launches")
-
-#: Kinds of kernel that cuDNN runs on tf32 units by itself.
-CONVOLUTIONS = ("conv", "conv1x1", "grouped_conv")
 
 #: More models than this have no marker of their own.
 MOST_MODELS = 8
@@ -43,11 +41,12 @@ class Place:
     roofline_class: str | None  # "memory-bound" left of the ridge, "compute-bound" right of it
     peak_flop_s: float  # of what does most of its work: convolutions in fp32 may run on faster units
     attainable_flop_s: float | None  # min(peak, AI x bandwidth)
+    uncounted: bool = False  # some operation has no formula: FLOPs are those of the others
 
     @property
     def ai(self) -> float | None:
-        """Arithmetic intensity, FLOP/byte; None where it moves nothing."""
-        return self.flops / self.traffic_bytes if self.traffic_bytes else None
+        """Arithmetic intensity, FLOP/byte; None where it moves nothing, or is not known."""
+        return self.flops / self.traffic_bytes if self.traffic_bytes and not self.uncounted else None
 
     @property
     def flop_s(self) -> float:
@@ -145,7 +144,7 @@ def _model(prediction: Prediction, machine: Machine, by: By) -> ModelTime:
     named = {"op": None, "layer": None, "model": ""}[by]
     places = (_place(prediction.model, g, machine, whole, named) for g in groups.values())
     ordered = tuple(sorted(places, key=lambda p: p.seconds, reverse=True))
-    return ModelTime(prediction.model, prediction.batch_size, whole, prediction.bound,
+    return ModelTime(prediction.model, prediction.batch_size, whole, prediction.bound or "launches",
                      _shares(prediction.kernels), total, ordered)  # fmt: skip
 
 
@@ -159,6 +158,7 @@ def _shares(kernels: Iterable[KernelTime]) -> dict[Limit, float]:
     for timed in kernels:
         busy = max(timed.compute_s, timed.memory_s)
         spent["compute" if timed.compute_s > timed.memory_s else "memory"] += busy * timed.kernel.calls
+        spent["memory"] += timed.layout_s * timed.kernel.calls
         spent["launches"] += timed.launch_s * timed.kernel.calls
     whole = sum(spent.values()) or 1.0
     return {limit: 100 * seconds / whole for limit, seconds in spent.items()}
@@ -185,7 +185,8 @@ def _place(model: str, group: Sequence[KernelTime], machine: Machine, whole: flo
     traffic = sum(t.kernel.traffic_bytes * t.kernel.calls for t in group)
     seconds = sum(_spent(t) for t in group)
     shares = _shares(group)
-    ai = flops / traffic if traffic else None
+    uncounted = any(t.kernel.kind == "other" for t in group)
+    ai = flops / traffic if traffic and not uncounted else None
     peak = _peak(group, machine)
     leading = max(group, key=_spent, default=None)
     return Place(
@@ -194,7 +195,7 @@ def _place(model: str, group: Sequence[KernelTime], machine: Machine, whole: flo
         calls=sum(t.kernel.calls for t in group), flops=flops, traffic_bytes=traffic, seconds=seconds,
         share_pct=100 * seconds / whole if whole else 0.0, bound=max(LIMITS, key=lambda limit: shares[limit]),
         roofline_class=_class(ai, peak / machine.bandwidth_bytes_s),
-        peak_flop_s=peak, attainable_flop_s=None if ai is None else machine.attainable(ai, peak),
+        peak_flop_s=peak, attainable_flop_s=None if ai is None else machine.attainable(ai, peak), uncounted=uncounted,
     )  # fmt: skip
 
 
