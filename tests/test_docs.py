@@ -39,6 +39,7 @@ def readme_commands():
 
 @pytest.mark.parametrize("command", readme_commands())
 def test_readme_commands_run(command, tmp_path):
+    (tmp_path / "budget.toml").write_text('[limits]\nparams = "30M"\n')
     done = subprocess.run(
         [sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]], cwd=tmp_path, capture_output=True, text=True
     )

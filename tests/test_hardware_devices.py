@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from modelcmp.errors import BadInput, OutputError, UnknownName
 from modelcmp.hardware import catalogue
 from modelcmp.hardware.device import DTYPES, Device
+from modelcmp.hardware.efficiency import COEFFICIENTS
 from modelcmp.hardware.toml_text import KEYS, devices_of, load, render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,7 @@ def measured(name="my_box", **changed):
     device = Device(
         name=name, title="My box", kind="cpu", matrix_flops={"fp32": 1.1e11, "bf16": 3e11 / 7},
         vector_flops={"fp32": 1e11 / 3}, bandwidth_bytes_s=2.3e10, cache_bytes=33_554_432, memory_bytes=2**34 + 1,
-        units=4, launch_s=3.21e-6, kernel_s=1e-7, measured=True, efficiencies={"linear": 0.81},
+        units=4, launch_s=3.21e-6, kernel_s=1e-7, measured=True, efficiencies={"gemm": 0.81},
         environment={"host": platform.node(), "torch": "2.10"},
     )  # fmt: skip
     return dataclasses.replace(device, **changed)
@@ -215,7 +216,8 @@ DEVICES = st.builds(
     kind=st.sampled_from(["gpu", "cpu"]), matrix_flops=PEAKS, vector_flops=PEAKS, bandwidth_bytes_s=POSITIVE,
     cache_bytes=WHOLE, memory_bytes=WHOLE, units=WHOLE, launch_s=POSITIVE, kernel_s=POSITIVE, year=st.none() | WHOLE,
     cache_bandwidth_bytes_s=st.none() | POSITIVE, sources=st.lists(TEXT, max_size=3).map(tuple), measured=st.booleans(),
-    efficiencies=st.dictionaries(st.text(), POSITIVE, max_size=3), environment=WORDS,
+    efficiencies=st.dictionaries(st.sampled_from(sorted(COEFFICIENTS)), st.floats(0.001, 1.0), max_size=3),
+    environment=WORDS,
 )  # fmt: skip
 
 
@@ -262,7 +264,7 @@ def test_own_file_in_the_way_of_a_data_sheet(own_devices):
     own_devices.mkdir()
     (own_devices / "mine.toml").write_text(GOOD.replace("my_card", "h100"))
     assert catalogue.find("h100").title.startswith("NVIDIA")
-    with pytest.raises(BadInput, match=r"mine\.toml: there is another machine 'h100'"):
+    with pytest.raises(BadInput, match=r"mine\.toml: h100 is a data sheet's machine"):
         catalogue.devices()
 
 
@@ -308,7 +310,9 @@ BAD = [
     ("units = 10", f"units = {'9' * 5000}", "my.toml is not TOML: "),
     ("units = 10", 'units = 10\nsources = "me"', 'sources = "me" must be a list'),
     ("units = 10", "units = 10\nmeasured = 1", "measured = 1 must be true or false"),
-    ("units = 10", "units = 10\nefficiencies = { linear = -1 }", "linear = -1 must be above 0"),
+    ("units = 10", "units = 10\nefficiencies = { gemm = -1 }", "gemm = -1 must be above 0"),
+    ("units = 10", "units = 10\nefficiencies = { gem = 0.5 }", "has no 'gem': did you mean 'gemm'"),
+    ("units = 10", "units = 10\nefficiencies = { gemm = 5000 }", "gemm = 5000 is too large"),
     ("units = 10", "units = 10\nenvironment = { torch = 2 }", "must hold text in quotes"),
     ("units = 10", "units = 10\nyear = 2020-01-01", "is no number"),
     ("units = 10", "units = 10\nclock_ghz = 1\nfp32_lanes = 128", "but 10 units * 128 lanes * 2 * 1 GHz are 2.56"),
@@ -370,7 +374,7 @@ def test_measured_machine_shows_what_it_was_measured_with(cli):
     catalogue.save(measured())
     code, out, _ = cli("hardware", "this")
     assert code == 0
-    for part in ("peaks       measured", "linear 0.81", "torch 2.10", "4 cores"):
+    for part in ("peaks       measured", "gemm 0.81", "torch 2.10", "4 cores"):
         assert part in out
 
 
