@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -210,14 +210,16 @@ def parse_kwargs(text: str | None) -> dict[str, Any]:
     return value
 
 
-def choose_format(name: str | None, output: Path | None) -> str:
+def choose_format(
+    name: str | None, output: Path | None, known: Sequence[str] = FORMATS, suffixes: Mapping[str, str] = _SUFFIXES
+) -> str:
     """The format asked for, else what the output's suffix says; refuses an impossible destination."""
     if output is not None:
         from modelcmp.files import check_writable
 
         check_writable(output)
     if name is None:
-        return _SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
-    if name not in FORMATS:
-        raise UnknownName("format", name, suggest(name, FORMATS))
+        return suffixes.get(output.suffix.lower(), "table") if output else "table"
+    if name not in known:
+        raise UnknownName("format", name, suggest(name, known))
     return name

@@ -37,6 +37,14 @@ def own_cache(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def own_devices(tmp_path_factory, monkeypatch):
+    """Each test has an own folder of machines, which is not there yet."""
+    folder = tmp_path_factory.mktemp("machines") / "devices"
+    monkeypatch.setenv("MODELCMP_DEVICES", str(folder))
+    return folder
+
+
 @pytest.fixture
 def net_file(tmp_path):
     """A file with the user's own model."""

@@ -25,12 +25,6 @@ cuda = pytest.mark.cuda
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 
-@pytest.fixture(autouse=True)
-def own_devices(tmp_path, monkeypatch):
-    """No machine of this host is known, unless a test keeps one."""
-    monkeypatch.setenv("MODELCMP_DEVICES", str(tmp_path / "devices"))
-
-
 @pytest.fixture
 def nets(tmp_path):
     path = tmp_path / "nets.py"

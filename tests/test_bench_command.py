@@ -19,12 +19,6 @@ from modelcmp.reports.plots import save
 from modelcmp.reports.plots.measured import measured
 
 
-@pytest.fixture(autouse=True)
-def own_devices(tmp_path, monkeypatch):
-    """No machine of this host is known, unless a test keeps one."""
-    monkeypatch.setenv("MODELCMP_DEVICES", str(tmp_path / "devices"))
-
-
 @pytest.fixture
 def nets(tmp_path):
     path = tmp_path / "nets.py"

@@ -41,14 +41,6 @@ memory_gib = 8
 """
 
 
-@pytest.fixture(autouse=True)
-def own_devices(tmp_path, monkeypatch):
-    """Each test has an own, empty folder of devices."""
-    folder = tmp_path / "devices"
-    monkeypatch.setenv("MODELCMP_DEVICES", str(folder))
-    return folder
-
-
 @pytest.fixture
 def my_toml(tmp_path):
     path = tmp_path / "my.toml"

@@ -107,7 +107,7 @@ def check(
     from modelcmp.budget_file import read_baseline, read_budget
     from modelcmp.sources.selection import expand
 
-    style = _format(format, output)
+    style = opt.choose_format(format, output, FORMATS, _SUFFIXES)
     given = {
         "hardware": hardware, "level": level, "compiled": compiled, "batch_size": batch_size,
         "input_size": input_size, "dtype": dtype, "mode": mode, "convention": convention, "reparam": reparam,
@@ -123,21 +123,6 @@ def check(
     _render(found, style, read.path, output)
     screen.report_failures(one.failure for one in found if one.failure is not None)
     return 0 if all(one.holds for one in found) else 1
-
-
-def _format(name: str | None, output: Path | None) -> str:
-    """The format asked for, else what the output's suffix says; refuses an impossible destination."""
-    from modelcmp.errors import UnknownName
-    from modelcmp.files import check_writable
-    from modelcmp.registry import suggest
-
-    if output is not None:
-        check_writable(output)
-    if name is None:
-        return _SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
-    if name not in FORMATS:
-        raise UnknownName("format", name, suggest(name, FORMATS))
-    return name
 
 
 def _baseline(budget: Budget, baseline: Baseline | None) -> Baseline | None:

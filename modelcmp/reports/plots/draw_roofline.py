@@ -200,7 +200,7 @@ def _draw_names(figure: Figure, ax: Axes, shown: Frame, busy: Array) -> None:
     for spot, text, label, box in zip(named, texts, labels, boxes, strict=True):
         if box is not None:
             write_name(ax, text, (spot.ai, spot.flop_s), label.anchor, box, unit=unit, size=_SIZE,
-                       radius=_radius(spot, shown), ink=INK)  # fmt: skip
+                       radius=_radius(spot, shown), ink=INK, clear=_radius(spot, shown))  # fmt: skip
 
 
 def _tail(name: str) -> str:

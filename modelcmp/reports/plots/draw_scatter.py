@@ -14,7 +14,8 @@ from matplotlib.font_manager import FontProperties
 
 from .data import Point, Scatter
 from .drawing import Drawing
-from .labels import Array, Box, Label, Scene, leader, place
+from .labels import Array, Label, Scene, place
+from .naming import write_name
 from .style import (
     COLOURS,
     INK,
@@ -34,7 +35,6 @@ from .style import (
 FEW = 40
 _CROWD = 250  # from this many points on they are drawn smaller and more translucent
 _FRONT_RADIUS = 3.6  # in points, as are all sizes below
-_LEADER_FROM = 9.0
 _ON_FRONT = "of them on the Pareto front"
 
 
@@ -147,7 +147,8 @@ def _draw_names(figure: Figure, ax: Axes, data: Scatter) -> None:
     for point, label, box in zip(named, labels, boxes, strict=True):
         if box is not None:
             ink = INK if point.front or not some_front else MUTED
-            _draw_name(ax, point, shown[point.name], label.anchor, box, unit, size, _radius(data, point.front), ink)
+            write_name(ax, shown[point.name], (point.x, point.y), label.anchor, box, unit=unit, size=size,
+                       radius=_radius(data, point.front), ink=ink)  # fmt: skip
     _tell_nameless(figure, sum(p.front and box is None for p, box in zip(named, boxes, strict=True)))
 
 
@@ -192,30 +193,3 @@ def _line_dots(ax: Axes, data: Scatter, step: float) -> Array:
     dots = [np.linspace(a, b, max(2, int(np.abs(b - a).max() / step))) for a, b in pairwise(at)]
     found = np.vstack(dots) if dots else np.empty((0, 2))
     return np.hstack([found, np.full((len(found), 1), 10.0)])
-
-
-def _draw_name(
-    ax: Axes, point: Point, shown: str, anchor: tuple[float, float], box: Box, unit: float,
-    size: float, radius: float, ink: str,
-) -> None:  # fmt: skip
-    """A name in its box, with a thin leader where it stands far from its point."""
-    end = leader(anchor, box)
-    far = float(np.hypot(end[0] - anchor[0], end[1] - anchor[1])) > _LEADER_FROM * unit
-    middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    pull = ((end[0] - box[0]) / (box[2] - box[0]), (end[1] - box[1]) / (box[3] - box[1]))
-    arrow = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "alpha": 0.8, "shrinkA": 0, "shrinkB": radius,
-             "relpos": pull}  # fmt: skip
-    ax.annotate(
-        shown,
-        xy=(point.x, point.y),
-        xytext=((middle[0] - anchor[0]) / unit, (middle[1] - anchor[1]) / unit),
-        textcoords="offset points",
-        ha="center",
-        va="center",
-        fontsize=size,
-        color=ink,
-        zorder=6,
-        gid="name",
-        bbox={"boxstyle": "square,pad=0.05", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.75},
-        arrowprops=arrow if far else None,
-    )
