@@ -71,7 +71,7 @@ def test_processes_give_what_this_one_gives(options):
 def test_models_that_break_their_process_are_reported_and_the_rest_go_on(nets, cli):
     code, out, err = cli(
         f"{nets}:Good", f"{nets}:segfault", f"{nets}:leaves", f"{nets}:hangs", f"{nets}:eats", f"{nets}:prints",
-        f"{nets}:Good", "-i", "8", "--jobs", 2, "--timeout", "4s", "--memory-limit", "2GB", "--format", "json",
+        f"{nets}:Good", "-i", "8", "--jobs", 2, "--timeout", "8s", "--memory-limit", "2GB", "--format", "json",
     )  # fmt: skip
     assert code == 1
     document = json.loads(out)
