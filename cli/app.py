@@ -88,6 +88,8 @@ def main(
       compare-models 'torchvision:*' --pareto top1:macs --plot front.png
       compare-models scale vit_b_16 --batch 1,2,4,...,256
       compare-models audit vit_b_16
+      compare-models resnet50 swin_t --hardware h100 --dtype bf16 -b 32 --sort-by latency
+      compare-models bench resnet18 mobilenet_v2 --batch-size 1,32
       compare-models roofline resnet18 vit_b_16 --hardware h100 --plot roofline.png
       compare-models check resnet50 --budget budget.toml
 
