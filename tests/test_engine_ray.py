@@ -240,4 +240,7 @@ def test_ctrl_c_ends_a_ray_of_our_own(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert "KeyboardInterrupt" in err
+    deadline = time.monotonic() + 20  # Ray ends its workers after its driver
+    while psutil.pid_exists(int(noted.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert not psutil.pid_exists(int(noted.read_text()))
