@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .metrics import METRICS
     from .profiling.compare import compare, profile
     from .records import LayerRecord, ModelFailure, ModelProfile, OpRecord
+    from .tracking.session import Session
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ModelcmpError",
     "OpRecord",
     "Prediction",
+    "Session",
     "bench",
     "compare",
     "devices",
@@ -50,6 +52,7 @@ _HOME = {
     "ModelcmpError": "errors",
     "OpRecord": "records",
     "Prediction": "hardware.prediction",
+    "Session": "tracking.session",
     "bench": "measuring.bench",
     "compare": "profiling.compare",
     "devices": "hardware.catalogue",

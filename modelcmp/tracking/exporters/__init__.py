@@ -1,0 +1,33 @@
+"""Other tools that show a session while it is recorded, or afterwards.
+
+A tracker is one file here: a class that keeps the ``Exporter`` protocol, and its entry in ``EXPORTERS``.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from ...errors import ModelcmpError
+from ...registry import Registry
+from .exporter import Exporter, ExporterFactory, Run
+from .mlflow import MLflow
+from .tensorboard import TensorBoard
+from .wandb import Wandb
+
+__all__ = ["EXPORTERS", "Exporter", "ExporterFactory", "Run", "exporter"]
+
+#: Trackers by name; each is called with its options.
+EXPORTERS: Registry[ExporterFactory] = Registry("tracker")
+EXPORTERS.add("tensorboard", TensorBoard)
+EXPORTERS.add("wandb", Wandb)
+EXPORTERS.add("mlflow", MLflow)
+
+
+def exporter(name: str, **options: Any) -> Exporter:
+    """A tracker by name; raises UnknownName, or ModelcmpError when its package is not installed."""
+    factory = EXPORTERS[name]
+    for package in getattr(factory, "packages", ()):
+        if find_spec(package) is None:
+            raise ModelcmpError(f"tracker {name!r} needs a package that is not here: pip install 'modelcmp[{name}]'")
+    return factory(**options)
