@@ -1,0 +1,1 @@
+"""Several architectures trained under identical settings, evaluated and ranked."""
