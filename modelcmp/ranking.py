@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .metrics import METRICS, Metric, find
+from .metrics import METRICS, Better, Metric, Value, find
 from .records import ModelProfile
 
 MEDALS = ("🥇", "🥈", "🥉")
@@ -43,12 +43,11 @@ def ranked(profiles: Iterable[ModelProfile], by: str | Metric, reverse: bool = F
     known = [p for p in everyone if p.values[entry.key] is not None]
     unknown = [p for p in everyone if p.values[entry.key] is None]
     descending = (entry.better == "high") != reverse
-    known.sort(key=lambda p: _sortable(p, entry.key), reverse=descending)
+    known.sort(key=lambda p: _sortable(p.values[entry.key]), reverse=descending)
     return (*known, *unknown)
 
 
-def _sortable(profile: ModelProfile, key: str) -> tuple[float, str]:
-    value = profile.values[key]
+def _sortable(value: Value) -> tuple[float, str]:
     return (0.0, value) if isinstance(value, str) else (float(value or 0), "")
 
 
@@ -58,11 +57,20 @@ def medals(profiles: Sequence[ModelProfile], by: str | Metric) -> dict[int, str]
     Nobody gets a medal for a metric without a better end, nor where all are equal.
     """
     entry = find(by) if isinstance(by, str) else by
-    values = {p.values[entry.key] for p in profiles if p.values[entry.key] is not None}
-    if entry.better is None or len(values) < 2:
+    return awarded([p.values[entry.key] for p in profiles], entry.better)
+
+
+def awarded(values: Sequence[Value], better: Better) -> dict[int, str]:
+    """Medal of each of the best three known values, by position; equal values share one, and it counts for each.
+
+    >>> awarded([0.9, None, 0.8, 0.9, 0.7], "high")
+    {0: '🥇', 2: '🥉', 3: '🥇'}
+    """
+    known = [v for v in values if v is not None]
+    if better is None or len(set(known)) < 2:
         return {}
-    best = [p.values[entry.key] for p in ranked(profiles, entry)[: len(MEDALS)] if p.values[entry.key] is not None]
-    return {i: MEDALS[best.index(v)] for i, p in enumerate(profiles) if (v := p.values[entry.key]) in best}
+    best = sorted(known, key=_sortable, reverse=better == "high")[: len(MEDALS)]
+    return {i: MEDALS[best.index(v)] for i, v in enumerate(values) if v in best}
 
 
 def rankings(profiles: Sequence[ModelProfile]) -> tuple[Ranking, ...]:

@@ -60,6 +60,28 @@ def percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.1f}%"
 
 
+def share(value: float | None) -> str:
+    """Write a share from 0 to 1 in percent.
+
+    >>> share(0.97163), share(1), share(None)
+    ('97.2 %', '100.0 %', '?')
+    """
+    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration that is given in seconds.
+
+    >>> seconds(0.0123), seconds(59.9), seconds(83.4), seconds(7449)
+    ('12.3 ms', '59.9 s', '1 min 23 s', '2 h 4 min')
+    """
+    if value is None or value < 60:
+        return UNKNOWN if value is None else milliseconds(1000 * value)
+    whole = round(value)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
+
+
 def milliseconds(value: float | None) -> str:
     """Write a duration that is given in milliseconds.
 

@@ -1,8 +1,9 @@
-"""Tables of the documentation that derive from the code: metrics, formulas and the latency model's coefficients."""
+"""Tables of the documentation that derive from the code: metrics, formulas the latency model's coefficients, the training config."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from ..metrics import METRICS
 from .export import markdown_table
@@ -56,3 +57,26 @@ def coefficient_table() -> str:
 def _first_sentence(doc: str | None) -> str:
     """The docstring's first paragraph on one line."""
     return " ".join((doc or "").strip().split("\n\n")[0].split())
+
+
+def config_table() -> str:
+    """The keys of a training config, from its schema."""
+    from ..training.config import Config
+
+    rows = [
+        [f"`{name}`", _standard(field.is_required(), field.default), field.description or ""]
+        for name, field in Config.model_fields.items()
+    ]
+    return markdown_table(["Key", "Default", "Meaning"], rows, left=3)
+
+
+def _standard(required: bool, value: Any) -> str:
+    """A key's default as YAML has it."""
+    if required:
+        return "must be given"
+    if hasattr(value, "model_dump"):
+        keys = value.model_dump(exclude_unset=True)
+        value = keys["name"] if set(keys) == {"name"} else "{" + ", ".join(f"{k}: {v}" for k, v in keys.items()) + "}"
+    if value is None or value in ("", []):
+        return "–"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"

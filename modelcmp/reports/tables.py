@@ -28,7 +28,7 @@ SECTIONS = {
 NAME_WIDTH = 16  # a name is folded, never cut; no narrower than this
 _LEFT_OUT_FOR_NAMES = 2  # spare columns that give way before a name is folded
 _LABELS = {"traffic_bytes": "Traffic"}  # its label is "Total" under the heading of its section
-_STYLES = {"memory-bound": "yellow", "balanced": "cyan", "compute-bound": "green"}
+_STYLES = {"memory-bound": "yellow", "balanced": "cyan", "compute-bound": "green", "diverged": "red", "failed": "red"}
 
 
 @dataclass(frozen=True, slots=True)

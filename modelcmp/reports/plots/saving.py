@@ -43,7 +43,7 @@ def save(picture: Picture, path: Path, *, title: str = "", caption: str = "") ->
             write_whole(path, _page(picture, title, caption))
         else:
             drawing = draw(picture, title, caption)
-            write_whole(path, _rendered(drawing.figure, path.suffix.lower()[1:]))
+            write_whole(path, rendered(drawing.figure, path.suffix.lower()[1:]))
 
 
 def draw(picture: Picture, title: str = "", caption: str = "") -> Drawing:
@@ -69,11 +69,11 @@ def _page(picture: Picture, title: str, caption: str) -> str:
     from .page import page
 
     drawing = draw(picture)  # the page has its own heading and caption
-    return page(picture, _rendered(drawing.figure, "svg"), drawing.tips, title, caption)
+    return page(picture, rendered(drawing.figure, "svg"), drawing.tips, title, caption)
 
 
-def _rendered(figure: Figure, kind: str) -> bytes:
-    """The figure's bytes: the same figure gives the same bytes on any day."""
+def rendered(figure: Figure, kind: str) -> bytes:
+    """A figure as png or svg bytes: the same figure gives the same bytes on any day."""
     stream = BytesIO()
     stamps: dict[str, Any] = {"Date": None} if kind == "svg" else {}
     figure.savefig(stream, format=kind, dpi=figure.dpi if kind == "png" else 72, metadata=stamps)

@@ -1,0 +1,1 @@
+"""What a model's predictions are worth: pure functions on arrays, recomputable without the model."""
