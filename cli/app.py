@@ -8,7 +8,25 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .commands import audit, bench, cache, calibrate, check, compare, hardware, layers, models, plot, roofline, scale
+from .commands import (
+    audit,
+    bench,
+    cache,
+    calibrate,
+    check,
+    compare,
+    evaluate,
+    hardware,
+    layers,
+    models,
+    plot,
+    rank,
+    recipes,
+    roofline,
+    scale,
+    train,
+    verify,
+)
 
 DEFAULT = "compare"
 
@@ -56,6 +74,11 @@ app.command("bench", no_args_is_help=True)(bench.bench)
 app.command("calibrate")(calibrate.calibrate)
 app.command("roofline", no_args_is_help=True)(roofline.roofline)
 app.command("check", no_args_is_help=True)(check.check)
+app.command("train", no_args_is_help=True)(train.train)
+app.command("recipes")(recipes.recipes)
+app.command("rank", no_args_is_help=True)(rank.rank)
+app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("verify", no_args_is_help=True)(verify.verify)
 app.add_typer(cache.app, name="cache")
 
 

@@ -84,10 +84,15 @@ def warn(message: str) -> None:
     print(f"warning: {' '.join(message.split())}", file=sys.stderr)
 
 
+def error(message: str) -> None:
+    """A failure beside a result that is shown all the same."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+
+
 def report_failures(failures: Iterable[ModelFailure]) -> None:
     """Each failed model's own error."""
     for failure in failures:
-        print(f"error: {' '.join(failure.message.split())}", file=sys.stderr)
+        error(failure.message)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Fill the generated blocks of the documentation: ``python docs/generate.py`` (``--check`` only compares).
 
-A block is ``<!-- generated: WHAT -->`` ... ``<!-- end -->``; WHAT is ``metrics``, ``formulas``, ``coefficients`` or a
-command line that starts with ``compare-models``, whose output is put in.
+A block is ``<!-- generated: WHAT -->`` ... ``<!-- end -->``; WHAT is ``metrics``, ``formulas``, ``coefficients``,
+``config`` or a command line that starts with ``compare-models``, whose output is put in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ def content(what: str) -> str:
         return f"```console\n$ {what}\n{run(what)}```\n"
     from modelcmp.reports import guide
 
-    tables = {"metrics": guide.metric_table, "formulas": guide.formula_table, "coefficients": guide.coefficient_table}
+    tables = {
+        "metrics": guide.metric_table,
+        "formulas": guide.formula_table,
+        "coefficients": guide.coefficient_table,
+        "config": guide.config_table,
+    }
     return tables[what]()
 
 

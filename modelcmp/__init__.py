@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .profiling.compare import compare, profile
     from .records import LayerRecord, ModelFailure, ModelProfile, OpRecord
     from .tracking.session import Session
+    from .training.api import train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "devices",
     "predict",
     "profile",
+    "train",
 ]
 
 _HOME = {
@@ -58,6 +60,7 @@ _HOME = {
     "devices": "hardware.catalogue",
     "predict": "hardware.predict",
     "profile": "profiling.compare",
+    "train": "training.api",
 }
 
 

@@ -49,6 +49,11 @@ def _mode(path: Path) -> int:
     """The permissions that the file has, or that a new one would get."""
     if path.exists():
         return path.stat().st_mode & 0o777
+    return new_file_mode()
+
+
+def new_file_mode() -> int:
+    """The permissions that a new file gets."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -94,6 +95,56 @@ def test_a_source_is_named_and_listed(monkeypatch, capsys):
     assert "dummy:tiny\n" in capsys.readouterr().out
     with pytest.raises(ValueError, match="registered twice"):
         SOURCES.add("dummy", Dummy())
+
+
+def test_a_built_in_model_a_data_set_and_a_tracker_are_trained_with(monkeypatch, cli, tmp_path):
+    from modelcmp.tracking.exporters import EXPORTERS
+    from modelcmp.training.data import DATA
+    from modelcmp.training.data.base import DataSet, InMemory
+    from modelcmp.training.models import MODELS
+    from modelcmp.training.models.base import built_in
+
+    for registry in (MODELS, DATA, EXPORTERS):
+        monkeypatch.setattr(registry, "_things", dict(registry._things))
+    rows = []
+
+    @built_in("dummy_net", "a dummy", ranks=(1,))
+    def dummy_net(shape, outputs, *, scale: int = 1):
+        return nn.Linear(shape[0] * scale, outputs)
+
+    from modelcmp.training.data.factories import data_set
+
+    @data_set("dummy_data", "a dummy")
+    def dummy_data(split_seed, *, width: int = 3):
+        examples = InMemory(torch.eye(width), torch.arange(width))
+        names = tuple(f"class {i}" for i in range(width))
+        return DataSet("dummy_data", names, (width,), examples, examples, lambda: examples, {"train": "0"})
+
+    class Dummy:
+        def __getattr__(self, name):
+            return lambda *args, **kwargs: rows.append((name, args))
+
+    EXPORTERS.add("dummy_tracker", lambda **options: Dummy())
+    code, out, err = cli(
+        "train", "-m", "dummy_net", "--data", "dummy_data", "--epochs", "1", "--set", "trackers=dummy_tracker",
+        "-o", tmp_path / "w", "--format", "csv",
+    )  # fmt: skip
+    assert code == 0, err
+    assert next(csv.DictReader(io.StringIO(out)))["params"] == "12"
+    assert {"open", "params", "row", "close"} <= {name for name, _ in rows}
+
+
+def test_a_rank_key_is_a_column_of_the_summary(monkeypatch):
+    from training_results import run as made
+
+    from modelcmp.reports.training_files import summary_csv
+    from modelcmp.training import summary
+
+    monkeypatch.setattr(summary.RANK_KEYS, "_things", dict(summary.RANK_KEYS._things))
+    entry = summary.RANK_KEYS["params"]
+    summary.RANK_KEYS.add("dummy", replace(entry, key="dummy", label="Dummy", get=lambda r: 42.0))
+    rows = list(csv.DictReader(io.StringIO(summary_csv([made("a")], by="dummy"))))
+    assert float(rows[0]["dummy"]) == 42
 
 
 def test_an_engine_is_named_and_used(monkeypatch, cli):

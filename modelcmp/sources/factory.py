@@ -35,7 +35,7 @@ def split_spec(spec: str) -> tuple[str, str] | None:
 def factory_subject(spec: str, place: str, name: str, request: Request) -> Subject:
     """The subject of a user's factory (a class, function or ready module)."""
     module = load(place)
-    factory = _find(module, place, name)
+    factory = find_factory(module, place, name)
 
     def build() -> nn.Module:
         from torch import nn
@@ -52,7 +52,8 @@ def factory_subject(spec: str, place: str, name: str, request: Request) -> Subje
     return Subject(spec, "file" if place.endswith(".py") else "module", build, inputs)
 
 
-def _find(module: ModuleType, place: str, name: str) -> Any:
+def find_factory(module: ModuleType, place: str, name: str) -> Any:
+    """A class, function or ready module of a file; raises BadInput."""
     candidates = _candidates(module)
     if not name:
         if len(candidates) == 1:

@@ -1,0 +1,1 @@
+"""Snapshots of a run's weights and optimizer, to find out later where two runs part."""

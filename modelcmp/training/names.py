@@ -1,0 +1,15 @@
+"""Names that are needed before torch is."""
+
+from __future__ import annotations
+
+#: The built-in models; a test holds them to the registry.
+MODEL_NAMES = ("mlp", "cnn", "simple_cnn", "resnet", "vit", "simple_cnn3d", "se_resnet3d")
+
+
+def folder_name(label: str) -> str:
+    """The folder of a model's session in its workspace.
+
+    >>> folder_name("cnn")
+    'comparison-cnn'
+    """
+    return f"comparison-{label}"

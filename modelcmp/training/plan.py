@@ -1,0 +1,137 @@
+"""Everything that can be known of a run, and refused, before a single step of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..tracking.exporters import exporter
+from .batches import batch_count
+from .config import Config
+from .data import load_data
+from .data.augment import augmentation
+from .data.base import DataSet
+from .entrants import Entrant, make_entrant
+from .learner import Augment
+from .optimisation import make_loss, make_optimizer, make_scheduler
+from .places import at
+from .runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can begin."""
+
+    config: Config
+    runtime: Runtime
+    data: DataSet
+    entrants: tuple[Entrant, ...]
+    augment: Augment | None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch, the same for all models."""
+        return batch_count(len(self.data.train), self.config.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Most steps of a model."""
+        every = self.config.epochs * self.steps_per_epoch
+        return every if self.config.max_steps is None else min(every, self.config.max_steps)
+
+    def flops_per_epoch(self, entrant: Entrant) -> int | None:
+        """Of forward and backward over the training split."""
+        from .entrants import FORWARDS_A_STEP
+
+        return None if entrant.flops is None else entrant.flops * FORWARDS_A_STEP * len(self.data.train)
+
+
+def make_plan(config: Config, models: Sequence[int] | None = None) -> Plan:
+    """Load the data, fit the architectures (or only some of them, by position) and try every name and keyword.
+
+    Raises ModelcmpError: what is wrong is said before anything is trained or written.
+    """
+    for i, tracker in enumerate(config.trackers):
+        with at("trackers", i):
+            exporter(tracker.name, **tracker.keywords)
+    with at("device"):
+        runtime = Runtime(config)
+    with at("data", keywords=("kwargs",)):
+        data = open_data(config)
+    with at("augment"):
+        augment = augmentation([{"name": a.name, **a.keywords} for a in config.augment])
+    chosen = range(len(config.models)) if models is None else models
+    entrants = tuple(_entrant(config, i, data) for i in chosen)
+    plan = Plan(config, runtime, data, entrants, augment)
+    _try_out(plan)
+    return plan
+
+
+def _entrant(config: Config, position: int, data: DataSet) -> Entrant:
+    with at("models", position, keywords=("kwargs",)):
+        return make_entrant(config.models[position], config.labels[position], data)
+
+
+def open_data(config: Config) -> DataSet:
+    """The data set of a config; raises ModelcmpError."""
+    choice = config.data
+    root = Path(choice.root) if choice.root is not None else None
+    return load_data(choice.name, root, choice.split_seed, **choice.kwargs)
+
+
+def _try_out(plan: Plan) -> None:
+    """Make the loss, the optimizer and the schedule once, and change a batch; raises UnknownName or BadInput."""
+    with at("loss"):
+        make_loss(plan.config.loss, plan.data.outputs)
+    with at("optimizer"):
+        optimizer = make_optimizer(plan.config.optimizer, [nn.Parameter(torch.zeros(2, 2))])
+    with at("scheduler"):
+        make_scheduler(plan.config.scheduler, optimizer, plan.steps, plan.steps_per_epoch)
+    if plan.augment is not None:
+        with at("augment"):
+            plan.augment(torch.zeros(2, *plan.data.shape), torch.Generator())
+
+
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """What is to be the same for all models, as plain data: the fairness table compares it."""
+    c, data = plan.config, plan.data
+    return {
+        "data": c.data.name,
+        **{f"data_digest_{name}": digest[:16] for name, digest in data.digests.items()},
+        "split_seed": c.data.split_seed,
+        "train_examples": len(data.train),
+        "val_examples": len(data.val),
+        "augment": _listed([{"name": a.name, **a.keywords} for a in c.augment]) or "none",
+        "optimizer": _listed([{"name": c.optimizer.name, **c.optimizer.keywords}]),
+        "lr": c.optimizer.lr,
+        "scheduler": _listed([c.scheduler.model_dump(exclude_none=True)]) if c.scheduler else "none",
+        "loss": _listed([{"name": c.loss.name, **c.loss.keywords}]),
+        "batch_size": c.batch_size,
+        "max_epochs": c.epochs,
+        "max_steps": c.max_steps,
+        "max_minutes": c.max_minutes,
+        "early_stopping": _listed([c.early_stopping.model_dump()]) if c.early_stopping else "none",
+        "precision": c.precision,
+        "device": plan.runtime.title,
+        "processes": plan.runtime.share.of,
+        "threads": torch.get_num_threads(),
+        "seed": c.seed,
+        "torch": torch.__version__,
+    }
+
+
+def _listed(things: Sequence[dict[str, Any]]) -> str:
+    """Named things with their keywords, in one line.
+
+    >>> _listed([{"name": "flip"}, {"name": "crop", "padding": 4}])
+    'flip, crop(padding=4)'
+    """
+    return ", ".join(
+        t["name"] + (f"({', '.join(f'{k}={v}' for k, v in t.items() if k != 'name')})" if len(t) > 1 else "")
+        for t in things
+    )

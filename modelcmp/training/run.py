@@ -1,0 +1,115 @@
+"""A comparison: several architectures trained under the same settings, selected on validation, then tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import BadInput
+from .config import Config
+from .entrants import Entrant
+from .one import test_one, train_one
+from .plan import Plan, make_plan
+from .progress import Listener, Silent
+from .results import FILE as RESULT
+from .results import RunResult, load_result
+from .runtime import configured
+from .side_by_side import Means, train_side_by_side
+from .stopping import Interrupted, StopSign, watching_signals
+from .workspace import Workspace, begin, check_free, default_path, near
+
+_ALONE = Means()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What became of a comparison, in the order of its config, and where it lies."""
+
+    workspace: Path
+    results: tuple[RunResult, ...]
+    main: bool = True  # whether this process is the one that reports
+
+
+def train(config: Config, *, force: bool = False, means: Means = _ALONE, listener: Listener | None = None) -> Trained:
+    """Train every architecture of a config into its workspace, a new one unless the config names it.
+
+    Raises BadInput for what cannot be trained, before anything is written; Interrupted after a signal, with all saved.
+    """
+    workspace = Workspace(Path(config.workspace) if config.workspace else default_path())
+    with configured(config), watching_signals(StopSign(), workspace.stop_file) as sign:
+        listener = listener or Silent()
+        check_free(workspace, config, force)
+        listener.phase("loading data and checking models")
+        plan = make_plan(config)
+        workspace = Workspace(plan.runtime.told(workspace.path))
+        if plan.runtime.main:
+            begin(workspace, config, force)
+        return _compare(plan, workspace, means, listener, sign)
+
+
+def resume(path: Path, *, means: Means = _ALONE, listener: Listener | None = None) -> Trained:
+    """Go on with the comparison in a workspace: models that are finished are not trained again.
+
+    Raises BadInput where the folder holds none, Interrupted after a signal, with all saved.
+    """
+    workspace = Workspace(path)
+    config = workspace.config()
+    with configured(config), watching_signals(StopSign(), workspace.stop_file) as sign:
+        listener = listener or Silent()
+        listener.phase("loading data and checking models")
+        return _compare(make_plan(config), workspace, means, listener, sign)
+
+
+def _compare(plan: Plan, workspace: Workspace, means: Means, listener: Listener, sign: StopSign) -> Trained:
+    if not means.alone and plan.runtime.share.of > 1:
+        raise BadInput("several processes share each model here: leave --jobs and --engine out")
+    if not plan.runtime.main:
+        return _all(plan, workspace, means, Silent(), sign)
+    try:
+        with workspace.locked():
+            return _all(plan, workspace, means, listener, sign)
+    except Interrupted as stop:
+        hint = f"go on with `compare-models train --resume {near(workspace.path)}`"
+        raise Interrupted(stop.number, f"{stop}; {hint}") from None
+
+
+def _all(plan: Plan, workspace: Workspace, means: Means, listener: Listener, sign: StopSign) -> Trained:
+    """Train all, then test all: nobody looks at the test split before every choice is made."""
+    known = {e.label: plan.runtime.told(finished(workspace, e.label)) for e in plan.entrants}
+    left = [e for e in plan.entrants if known[e.label] is None]
+    listener.planned({e.label: plan.steps if e in left else 0 for e in plan.entrants})
+    trained = _train(plan, left, workspace, means, listener, sign)
+    listener.phase("testing")
+    results = [_tested(plan, e, workspace, known[e.label] or trained[e.label]) for e in plan.entrants]
+    return Trained(workspace.path, tuple(results), plan.runtime.main)
+
+
+def _train(
+    plan: Plan, left: list[Entrant], workspace: Workspace, means: Means, listener: Listener, sign: StopSign
+) -> Mapping[str, RunResult]:
+    """The results of the models that are left, one after the other or side by side."""
+    if not means.alone:
+        return train_side_by_side(plan, left, workspace, means, listener, sign)
+    results = {}
+    for entrant in left:
+        if plan.runtime.share.of == 1:
+            sign.check("stopped between two models; what was trained is saved")
+        results[entrant.label] = train_one(plan, entrant, workspace, listener, sign)
+    return results
+
+
+def _tested(plan: Plan, entrant: Entrant, workspace: Workspace, result: RunResult) -> RunResult:
+    """The result with what the test split says, if training came to its end."""
+    if result.status != "finished" or result.test is not None:
+        return result
+    return test_one(plan, entrant, workspace, result)
+
+
+def finished(workspace: Workspace, label: str) -> RunResult | None:
+    """A model's result if there is nothing left to train."""
+    folder = workspace.run(label)
+    if not (folder / RESULT).is_file():
+        return None
+    result = load_result(folder)
+    return result if result.status in ("finished", "diverged") else None
