@@ -80,7 +80,7 @@ class Bars:
         width = max(6, min(24, console.width - 66))
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(bar_width=width), TaskProgressColumn(),
-            TextColumn("{task.fields[facts]}", markup=False),
+            TextColumn("{task.fields[facts]:<33}", markup=False),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console, refresh_per_second=8,
         )  # fmt: skip

@@ -175,7 +175,8 @@ def test_a_diverging_model_is_stopped_and_the_others_go_on(tmp_path, cli):
     (tmp_path / "net.py").write_text(
         "import torch\nfrom torch import nn\n"
         "class Bad(nn.Module):\n"
-        "    def __init__(self, num_classes):\n        super().__init__()\n        self.head = nn.Linear(64, num_classes)\n"
+        "    def __init__(self, num_classes):\n        super().__init__()\n"
+        "        self.head = nn.Linear(64, num_classes)\n"
         "        self.register_buffer('calls', torch.zeros(()))\n"
         "    def forward(self, x):\n"
         "        self.calls += self.training\n"

@@ -11,7 +11,7 @@ from modelcmp.training.api import train
 from modelcmp.training.evaluation.predictions import load_predictions
 from modelcmp.training.results import load_result
 
-# 1,258 samples: batches of 97 are shared 49 to 48, the last one holds 94; 269 test samples, 75 of them in the last batch
+# 1,258 samples: batches of 97 are shared 49 to 48, the last one holds 94; 269 test samples
 YAML = """\
 models: [{name: mlp, kwargs: {hidden: 16}}, {name: vit, kwargs: {depth: 2, dim: 16}}]
 data: {name: digits, kwargs: {size: 8}}

@@ -1,11 +1,13 @@
 """A run that was stopped, however, ends bitwise equal to one that never was."""
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -92,7 +94,8 @@ def assert_same(a, b, path=""):
     """Bit by bit, through dicts and lists."""
     assert type(a) is type(b), path
     if isinstance(a, torch.Tensor):
-        assert a.dtype == b.dtype and torch.equal(a, b), path
+        assert a.dtype == b.dtype, path
+        assert torch.equal(a, b), path
     elif isinstance(a, dict):
         assert a.keys() == b.keys(), path
         for key in a:
@@ -172,3 +175,24 @@ def test_a_damaged_checkpoint_is_named(net, tmp_path):
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(ModelcmpError, match=r"checkpoint\.pt is damaged"):
         run.resume(tmp_path / "w")
+
+
+@pytest.mark.parametrize("nth", [1, 2, 9])
+def test_a_full_disk_ends_the_run_and_what_was_written_stays_good(nth, net, whole, tmp_path, monkeypatch):
+    from modelcmp import tensor_files
+    from modelcmp.errors import OutputError
+
+    calls = []
+
+    def fsync(descriptor):
+        calls.append(descriptor)
+        if len(calls) >= nth:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tensor_files, "os", SimpleNamespace(fsync=fsync))
+    with pytest.raises(OutputError, match="No space left on device"):
+        run.train(config(net, tmp_path / "w"))
+    monkeypatch.undo()
+    assert not open_session(Workspace(tmp_path / "w").run("net")).problems
+    run.resume(tmp_path / "w")
+    assert_same(state(whole), state(tmp_path / "w"))

@@ -1,4 +1,4 @@
-"""Tables of the documentation that derive from the code: metrics, formulas the latency model's coefficients, the training config."""
+"""Tables of the documentation that derive from the code: metrics, formulas, coefficients, the training config."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from .progress import Listener, Progress
 from .recorder import Recorder
 from .results import RunResult, Status, save_result
 from .stopping import Diverged, Interrupted, StopSign
-from .workspace import Workspace
+from .workspace import CONFIG, Workspace
 
 
 def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: Listener, sign: StopSign) -> RunResult:
@@ -152,6 +152,9 @@ def _keep(plan: Plan, result: RunResult, workspace: Workspace, recorder: Recorde
         return
     summary = {"status": result.status, "best_epoch": result.best_epoch, "epochs": result.epochs, "steps": result.steps}
     recorder.results({"summary": summary | {"params": result.params, "train_seconds": result.train_seconds}})
+    if result.status == "finished":
+        recorder.upload(workspace.path / CONFIG, "/config", "the config of the whole comparison")
+        recorder.upload(workspace.weights(result.name), "/models", f"weights of epoch {result.best_epoch}, the best")
     level = "info" if result.status == "finished" else "error"
     recorder.log(f"{result.status}: {result.message}" if result.message else result.status, level)
     save_result(result, workspace.run(result.name))

@@ -109,7 +109,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "augment": _listed([{"name": a.name, **a.keywords} for a in c.augment]) or "none",
         "optimizer": _listed([{"name": c.optimizer.name, **c.optimizer.keywords}]),
         "lr": c.optimizer.lr,
-        "scheduler": _listed([c.scheduler.model_dump(exclude_none=True)]) if c.scheduler else "none",
+        "scheduler": _listed([c.scheduler.model_dump(exclude_defaults=True)]) if c.scheduler else "none",
         "loss": _listed([{"name": c.loss.name, **c.loss.keywords}]),
         "batch_size": c.batch_size,
         "max_epochs": c.epochs,

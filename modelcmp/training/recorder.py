@@ -40,7 +40,7 @@ class Recorder:
         data = as_data(config)
         session.params.set(
             architecture=spec, dataset=config.data.name, config={**data, "models": None}, settings=dict(settings),
-            environment=provenance(workspace.parent),
+            environment=provenance(),
         )  # fmt: skip
         return cls(session)
 
@@ -68,10 +68,10 @@ class Recorder:
         if self._session is not None:
             self._session.params.set(**values)
 
-    def upload(self, path: Path, prefix: str) -> None:
-        """Keep a copy of a small file in the session."""
+    def upload(self, path: Path, prefix: str, description: str) -> None:
+        """Keep a copy of a file in the session."""
         if self._session is not None:
-            self._session.files.upload(str(path), path=prefix)
+            self._session.files.upload(str(path), path=prefix, description=description)
 
     def saved(self) -> dict[str, int]:
         """Have everything on disk; how many rows each track has."""
