@@ -28,14 +28,15 @@ def run() -> NoReturn:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    stopped = False
     try:
         code = _dispatch(arguments, debug)
     except KeyboardInterrupt:
-        code = 130
+        stopped = True
     except BrokenPipeError:  # the reader of our output has gone: nothing to say to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    if screen.interrupted.is_set():
+    if stopped or screen.interrupted.is_set():
         print("\ninterrupted", file=sys.stderr)
         code = 130
     sys.exit(code)

@@ -168,6 +168,15 @@ def _machine_names(incomplete: str) -> list[str]:
     return [name for name in devices() if name.startswith(incomplete)]
 
 
+def check_engine(engine: str, address: str | None) -> None:
+    """Refuse an engine that is not there, and a cluster without its engine, before any work."""
+    from modelcmp.engines import ENGINES
+
+    ENGINES[engine]
+    if address is not None and engine == "local":
+        raise BadInput("--address names a cluster: add --engine ray")
+
+
 def means(
     cache_dir: Path | None = None,
     no_cache: bool = False,
@@ -178,7 +187,7 @@ def means(
     address: str | None = None,
 ) -> Means:
     """How models are profiled, from the options that say so; raises UsageError."""
-    from modelcmp.engines import ENGINES, Limits, Options
+    from modelcmp.engines import Limits, Options
     from modelcmp.profiling.many import Means
     from modelcmp.store.cache import Cache
     from modelcmp.store.place import cache_folder
@@ -186,9 +195,7 @@ def means(
 
     from . import screen
 
-    ENGINES[engine]
-    if address is not None and engine == "local":
-        raise BadInput("--address names a cluster: add --engine ray")
+    check_engine(engine, address)
     limits = Limits(
         parse_seconds(timeout) if timeout is not None else None,
         parse_bytes(memory_limit) if memory_limit is not None else None,

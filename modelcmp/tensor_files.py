@@ -41,8 +41,13 @@ def load_tensors(path: Path) -> Any:
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ModelcmpError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a broken zip, a foreign pickle, a missing key: torch has many words for it
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelcmpError(f"{path} is damaged, or no file of tensors: {first}") from error
+        raise ModelcmpError(f"{path} is damaged, or holds more than tensors and plain data: {_kind(error)}") from error
+
+
+def _kind(error: Exception) -> str:
+    """What torch says, without its advice to load the file in an unsafe way."""
+    words = str(error).strip().splitlines()
+    return type(error).__name__ if not words or "weights_only" in words[0] else words[0]
 
 
 def _reason(error: Exception, path: Path) -> str:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from modelcmp.errors import ModelcmpError
+from modelcmp.errors import BadInput, ModelcmpError
 from modelcmp.tracking.reading import open_session
 from modelcmp.training import run
 from modelcmp.training.config_file import make_config
@@ -168,13 +168,18 @@ def test_same_config_again_gives_the_same_bits_and_another_seed_does_not(net, wh
         assert_same(state(whole)[1], other[1])
 
 
-def test_a_damaged_checkpoint_is_named(net, tmp_path):
+def test_a_damaged_checkpoint_is_named(net, whole, tmp_path):
     with pytest.raises(Interrupted):
         run.train(config(net, tmp_path / "w"), listener=StopAt(7))
     file = Workspace(tmp_path / "w").run("net") / "checkpoint.pt"
     file.write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(ModelcmpError, match=r"checkpoint\.pt is damaged"):
-        run.resume(tmp_path / "w")
+    result = run.resume(tmp_path / "w").results[0]
+    assert result.status == "failed"
+    assert "checkpoint.pt is damaged" in result.message
+    assert "delete it" in result.message
+    file.unlink()
+    run.resume(tmp_path / "w")
+    assert_same(state(whole), state(tmp_path / "w"))
 
 
 @pytest.mark.parametrize("nth", [1, 2, 9])
@@ -196,3 +201,56 @@ def test_a_full_disk_ends_the_run_and_what_was_written_stays_good(nth, net, whol
     assert not open_session(Workspace(tmp_path / "w").run("net")).problems
     run.resume(tmp_path / "w")
     assert_same(state(whole), state(tmp_path / "w"))
+
+
+@pytest.mark.parametrize("step", [5, 18])  # in the first epoch, and in the second
+def test_a_budget_that_ends_in_an_epoch_ends_it_after_a_stop_too(step, net, tmp_path):
+    whole = trained(net, tmp_path / "whole", max_steps=step)
+    with pytest.raises(Interrupted):
+        run.train(config(net, tmp_path / "w", max_steps=step), listener=StopAt(step))
+    assert run.resume(tmp_path / "w").results[0].epochs == (1 if step == 5 else 2)
+    assert_same(state(whole), state(tmp_path / "w"))
+
+
+def test_a_changed_config_or_changed_data_are_refused(net, tmp_path):
+    data = tmp_path / "mine.py"
+    data.write_text("import torch\ndef build():\n    return torch.rand(60, 1, 8, 8), torch.arange(60) % 3\n")
+    torch.manual_seed(1)
+    changes = {"data": {"name": f"{data}:build"}, "epochs": 50, "batch_size": 10}
+    with pytest.raises(Interrupted):
+        run.train(config(net, tmp_path / "w", **changes), listener=StopAt(7))
+    torch.manual_seed(2)  # the factory draws other numbers
+    with pytest.raises(BadInput, match="the data of .* have changed"):
+        run.resume(tmp_path / "w")
+    file = tmp_path / "w" / "config.yaml"
+    file.write_text(file.read_text().replace("batch_size: 10", "batch_size: 20"))
+    with pytest.raises(BadInput, match=r"was changed since training began \(batch_size: 10 there, 20 here\)"):
+        run.resume(tmp_path / "w")
+
+
+def test_a_workspace_in_use_loses_nothing_to_force(net, tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    with workspace.locked():
+        (workspace.path / "comparison-net").mkdir()
+        with pytest.raises(ModelcmpError, match="being trained in by another process"):
+            run.train(config(net, workspace.path), force=True)
+    assert (workspace.path / "comparison-net").is_dir()
+
+
+def test_force_removes_only_what_the_comparison_wrote(net, tmp_path):
+    path = trained(net, tmp_path / "w", max_steps=2)
+    foreign = [path / "trained_models" / "mine.pt", path / "comparison-mine" / "session.json", path / "notes.txt"]
+    for file in foreign:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    with pytest.raises(BadInput, match="another config"):
+        trained(net, path, max_steps=3)
+    run.train(config(net, path, max_steps=3), force=True)
+    assert all(file.read_text() == "mine" for file in foreign)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.yaml").write_text("host: x")
+    with pytest.raises(BadInput, match="has not written"):
+        run.train(config(net, tmp_path / "other", max_steps=2), force=True)
+    (path / "config.yaml").unlink()
+    with pytest.raises(BadInput, match="of an unknown config"):
+        trained(net, path, max_steps=3)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,12 +110,14 @@ def train(
     }  # fmt: skip
     style = opt.choose_format(format, None)
     chosen = {key: value for key, value in given.items() if value is not None}
-    loaded, document = (None, None) if resume is not None else _config(config, recipe, set_ or [], chosen)
-    if resume is not None:
-        _check_alone(chosen, config, recipe, set_, force)
     from modelcmp.training.places import located
 
-    with _speechless(), listening(quiet or _helper()) as listener, located(document):
+    with _speechless():
+        opt.check_engine(engine, address)
+        loaded, document = (None, None) if resume is not None else _config(config, recipe, set_ or [], chosen)
+        if resume is not None:
+            _check_alone(chosen, config, recipe, set_, force)
+    with _speechless(), listening(quiet or _helper()) as listener, located(document), redirect_stdout(sys.stderr):
         from modelcmp.training import run
 
         means = run.Means(jobs, engine, address)
@@ -160,11 +163,10 @@ def _config(
         and not any(o.startswith("models") for o in overrides)
     ):
         raise BadInput("nothing to train: give --config FILE, --recipe quickstart or --model cnn --model mlp")
-    from modelcmp.training.config_file import open_document, read_config
+    from modelcmp.training.config_file import open_document, read_config, said_over
 
     document = open_document(config, recipe)
-    said = {override.partition("=")[0].partition(".")[0] for override in overrides} | set(given)
-    return read_config(document, overrides, given), document.without(said)
+    return read_config(document, overrides, given), said_over(document, overrides, given)
 
 
 def _check_alone(given: dict[str, Any], *others: Any) -> None:
@@ -183,7 +185,7 @@ def report(trained: Trained, style: str) -> int:
     show(trained.results, style, None, fairness=True)
     if style == "table":
         screen.note(f"wrote {_listed(written)} and trained_models/ into {near(trained.workspace)}")
-    unfinished = [r for r in trained.results if r.status != "finished"]
+    unfinished = [r for r in trained.results if r.status != "finished" or r.test is None]
     for r in unfinished if style != "table" else ():  # the table's own lines say it
         screen.error(f"{r.name} {r.status}: {r.message}")
     return 1 if unfinished else 0

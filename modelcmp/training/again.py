@@ -15,7 +15,7 @@ from .plan import Plan, make_plan
 from .results import FILE as RESULT
 from .results import RunResult, load_result, save_result
 from .runtime import configured
-from .workspace import CONFIG, Workspace
+from .workspace import CONFIG, Workspace, check_unchanged
 
 SPLITS: tuple[SplitName, ...] = ("val", "test")
 
@@ -68,7 +68,10 @@ def _place_in_config(run: Path) -> int:
     folder = run.absolute().parent
     if not (folder / CONFIG).is_file():
         return 0
-    names = [Workspace(folder).run(label).name for label in Workspace(folder).config().labels]
+    try:
+        names = [Workspace(folder).run(label).name for label in Workspace(folder).config().labels]
+    except ModelcmpError:
+        return 0  # it is needed for the order only
     return names.index(run.name) if run.name in names else len(names)
 
 
@@ -82,11 +85,12 @@ def evaluate_again(
     result = load_result(run)
     if result.best_epoch is None:
         raise BadInput(f"{run} has no weights to evaluate: its training {result.status} ({result.message})")
-    kept = {split: None if from_weights else judge_again(run, split) for split in SPLITS}
+    splits = SPLITS if result.status == "finished" else SPLITS[:1]  # what is not finished has not seen the test split
+    kept = {split: None if from_weights else judge_again(run, split) for split in splits}
     if None in kept.values():
         tell(f"predicting with the weights of {result.name}")
         kept |= _from_weights(run, result.name, [split for split, found in kept.items() if found is None])
-    result = replace(result, val=kept["val"], test=kept["test"])
+    result = replace(result, val=kept["val"], test=kept.get("test"))
     save_result(result, run)
     return result
 
@@ -98,5 +102,6 @@ def _from_weights(run: Path, label: str, splits: Sequence[SplitName]) -> dict[Sp
         raise BadInput(f"{workspace.path} has no model {label!r} in its config: {', '.join(config.labels)}")
     with configured(config):
         plan: Plan = make_plan(config, [config.labels.index(label)])
+        check_unchanged(workspace, config, plan.data.digests)
         model = best_model(plan, plan.entrants[0], workspace)
         return {s: judge(model, plan.data, s, plan.runtime, config.batch_size, run) for s in splits}

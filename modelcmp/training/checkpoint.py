@@ -31,7 +31,7 @@ def save_checkpoint(learner: Learner, progress: Progress, path: Path) -> None:
 def load_checkpoint(learner: Learner, path: Path) -> Progress:
     """Put a learner back to where a checkpoint was made; raises ModelcmpError."""
     try:
-        data = load_tensors(path)
+        data = learner.runtime.told(load_tensors(path) if learner.runtime.main else None)
     except ModelcmpError as error:
         raise ModelcmpError(f"{error}; delete it to train this model from the start") from error
     if not isinstance(data, dict) or data.get("schema") != _SCHEMA:

@@ -7,15 +7,37 @@ optimizer, the shape that a model takes) is judged in :mod:`~modelcmp.training.s
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from ..errors import BadInput
 from ..registry import suggest
 from ..tracking.exporters import EXPORTERS
+from ..tracking.names import LONGEST
+from .names import folder_name
 
+#: Older names of keys.
+ALIASES = {"batch_comparison_interval": "dump_interval"}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("input should be a number")
+    return value
+
+
+def _text(value: Any) -> Any:
+    """A path is text, too."""
+    return str(value) if isinstance(value, PurePath) else value
+
+
+Whole = Annotated[int, Field(strict=True)]
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+Place = Annotated[str, BeforeValidator(_text)]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 #: What the best epoch can be chosen by.
 SELECTORS = ("val_accuracy", "val_loss")
@@ -34,7 +56,22 @@ class _Named(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
+        value = _text(value)
+        if isinstance(value, Mapping) and value and not set(map(str, value)) & set(cls.model_fields):
+            raise ValueError(f"write {cls._form(*next(iter(value.items())))}")
+        if not isinstance(value, Mapping | str | cls):
+            raise ValueError("write a name, or {name: ..., and its keywords}")
         return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def _form(cls, name: Any, keywords: Any) -> str:
+        """How ``{mlp: {hidden: 3}}`` is to be written."""
+        given = _inline(keywords) if isinstance(keywords, Mapping) else ""
+        return f"{{name: {name}, kwargs: {{{given}}}}}" if given else f"{{name: {name}}}"
+
+
+def _inline(keywords: Mapping[Any, Any]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in keywords.items())
 
 
 class _WithKeywords(_Named):
@@ -47,6 +84,11 @@ class _WithKeywords(_Named):
         """The further keys."""
         return dict(self.model_extra or {})
 
+    @classmethod
+    def _form(cls, name: Any, keywords: Any) -> str:
+        given = _inline(keywords) if isinstance(keywords, Mapping) else ""
+        return f"{{name: {name}, {given}}}" if given else f"{{name: {name}}}"
+
 
 class ModelChoice(_Named):
     """One architecture."""
@@ -55,13 +97,22 @@ class ModelChoice(_Named):
     kwargs: dict[str, Any] = Field({}, description="keywords for its constructor")
     label: str | None = Field(None, description="what to call it; needed to tell two of one architecture apart")
 
+    @field_validator("label")
+    @classmethod
+    def _file_name(cls, label: str | None) -> str | None:
+        if label is not None and not re.fullmatch(r"[\w+][\w.+-]*", label):
+            raise ValueError("a label becomes a file name: use letters, digits, '.', '_', '+' and '-'")
+        if label is not None and len(label.encode()) > _LONGEST_LABEL:
+            raise ValueError(f"a label becomes a file name: give {_LONGEST_LABEL} bytes at most")
+        return label
+
 
 class DataChoice(_Named):
     """The data that all are trained on."""
 
     name: str = Field(description="a built-in data set, or `path.py:factory`")
-    root: str | None = Field(None, description="the folder where its files are")
-    split_seed: int = Field(0, description="how examples are dealt to train, validation and test")
+    root: Place | None = Field(None, description="the folder where its files are")
+    split_seed: Whole = Field(0, description="how examples are dealt to train, validation and test")
     kwargs: dict[str, Any] = Field({}, description="keywords of the data set")
 
     @field_validator("kwargs")
@@ -76,18 +127,18 @@ class DataChoice(_Named):
 class OptimizerChoice(_WithKeywords):
     """A class of `torch.optim` by its name, in any case."""
 
-    lr: float | None = Field(None, gt=0, description="learning rate; torch's default where it is left out")
+    lr: Real | None = Field(None, gt=0, description="learning rate; torch's default where it is left out")
 
 
 class SchedulerChoice(_WithKeywords):
     """`cosine`, `linear`, `onecycle`, `constant`, or a class of `torch.optim.lr_scheduler`."""
 
     interval: Literal["step", "epoch"] | None = Field(None, description="when it moves on: each step or each epoch")
-    warmup_steps: int = Field(0, ge=0, description="steps over which the rate first rises to its start")
+    warmup_steps: Whole = Field(0, ge=0, description="steps over which the rate first rises to its start")
 
 
 class LossChoice(_WithKeywords):
-    """`auto`, `cross_entropy`, `bce`, or a loss class of `torch.nn` that takes logits."""
+    """`auto`, `cross_entropy`, `bce`, or `MultiMarginLoss`: losses of logits."""
 
 
 class Augmentation(_WithKeywords):
@@ -101,7 +152,7 @@ class TrackerChoice(_WithKeywords):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in EXPORTERS:
-            raise ValueError(f"no such tracker: {suggest(name, EXPORTERS)}")
+            raise ValueError(f"no tracker {name!r}: {suggest(name, EXPORTERS)}")
         return name
 
 
@@ -109,18 +160,20 @@ class EarlyStopping(_Strict):
     """Stop a model that has not improved for a while; a number is short for ``{patience: N}``."""
 
     metric: Selector = Field("val_loss", description="what must improve")
-    patience: int = Field(5, ge=1, description="epochs without improvement after which training stops")
-    min_delta: float = Field(0.0, ge=0, description="what counts as an improvement")
+    patience: Whole = Field(5, ge=1, description="epochs without improvement after which training stops")
+    min_delta: Real = Field(0.0, ge=0, description="what counts as an improvement")
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
-        return {"patience": value} if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(value, Mapping | cls | int) or isinstance(value, bool):
+            raise ValueError("write a number of epochs, or {metric: val_loss, patience: 5, min_delta: 0}")
+        return {"patience": value} if isinstance(value, int) else value
 
 
 def _listed(value: Any) -> Any:
     """One thing is short for a list of it."""
-    return value if isinstance(value, list) or value is None else [value]
+    return list(value) if isinstance(value, list | tuple) else value if value is None else [value]
 
 
 def _device(value: str) -> str:
@@ -143,13 +196,13 @@ class Config(_Strict):
     data: DataChoice = Field(
         DataChoice(name="digits"), description="the data set: a name, or `{name, root, split_seed, kwargs}`"
     )
-    epochs: int = Field(10, ge=1, description="passes over the training split")
-    batch_size: int = Field(128, ge=1, description="samples of a step, over all processes together")
+    epochs: Whole = Field(10, ge=1, description="passes over the training split")
+    batch_size: Whole = Field(128, ge=1, description="samples of a step, over all processes together")
     optimizer: OptimizerChoice = Field(
         OptimizerChoice(name="adam", lr=0.001),
         description="an optimizer of `torch.optim`, and its keywords: `{name: sgd, lr: 0.1, momentum: 0.9}`",
     )
-    lr: float | None = Field(None, gt=0, description="short for the optimizer's `lr`")
+    lr: Real | None = Field(None, gt=0, description="short for the optimizer's `lr`")
     scheduler: SchedulerChoice | None = Field(
         None,
         description="how the learning rate changes: `cosine`, `linear`, `onecycle`, `constant`, or a class of "
@@ -157,37 +210,41 @@ class Config(_Strict):
     )
     loss: LossChoice = Field(
         LossChoice(name="auto"),
-        description="`cross_entropy`, `bce`, or a loss of `torch.nn` with its keywords; `auto` takes `bce` "
+        description="`cross_entropy`, `bce` or `MultiMarginLoss`, and its keywords; `auto` takes `bce` "
         "where the data have two classes and a positive one, else `cross_entropy`",
     )
-    seed: int = Field(123, ge=0, lt=2**63, description="of initial weights, order of batches, dropout, augmentation")
+    seed: Whole = Field(123, ge=0, lt=2**63, description="of initial weights, order of batches, dropout, augmentation")
     precision: Precision = Field("fp32", description="`fp32`, `tf32` (CUDA), `bf16` or `fp16` (mixed, weights in fp32)")
     device: Annotated[str, AfterValidator(_device)] = Field(
         "auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`"
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads of torch; as many as it takes by itself")
-    workers: int = Field(0, ge=0, description="processes that read and decode files; unused for data in memory")
+    threads: Whole | None = Field(
+        None, ge=1, le=1024, description="CPU threads of torch; as many as it takes by itself"
+    )
+    workers: Whole = Field(
+        0, ge=0, le=1024, description="processes that read and decode files; unused for data in memory"
+    )
     augment: Annotated[list[Augmentation], Many] = Field(
         [], description="changes of training batches, in order: `[flip, {name: crop, padding: 4}]`"
     )
-    clip_norm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
+    clip_norm: Real | None = Field(None, gt=0, description="largest norm of all gradients together")
     early_stopping: EarlyStopping | None = Field(
         None, description="`{metric: val_loss, patience: 5, min_delta: 0}`, or the patience alone"
     )
     select_by: Selector = Field(
         "val_accuracy", description="which epoch's weights are kept and tested: the best `val_accuracy` or `val_loss`"
     )
-    max_steps: int | None = Field(None, ge=1, description="most steps of a model, over all epochs")
-    max_minutes: float | None = Field(None, gt=0, description="most minutes of training of a model")
-    dump_interval: int | None = Field(
+    max_steps: Whole | None = Field(None, ge=1, description="most steps of a model, over all epochs")
+    max_minutes: Real | None = Field(None, gt=0, description="most minutes of training of a model")
+    dump_interval: Whole | None = Field(
         None, ge=1, description="steps between two dumps of weights and optimizer; also `batch_comparison_interval`"
     )
-    checkpoint_interval: int | None = Field(
+    checkpoint_interval: Whole | None = Field(
         None, ge=1, description="steps between two checkpoints; one is made after each epoch in any case"
     )
-    deterministic: bool = Field(True, description="have CUDA compute the same way each time")
+    deterministic: Switch = Field(True, description="have CUDA compute the same way each time")
     strategy: Literal["ddp", "fsdp"] = Field("ddp", description="how several processes share one model")
-    workspace: str | None = Field(
+    workspace: Place | None = Field(
         None, min_length=1, description="the folder of all that is written; `comparison-YYYYMMDDTHHMMSS` by default"
     )
     description: str = Field("", description="what the run is about, kept with each session")
@@ -196,6 +253,30 @@ class Config(_Strict):
         [], description=f"where else sessions go: {', '.join(f'`{name}`' for name in EXPORTERS)}"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        """Older keys under their new names, and the rate at the top moved to the optimizer."""
+        if not isinstance(value, Mapping):
+            return value
+        data = dict(value)
+        for old, new in ALIASES.items():
+            if old in data and new in data:
+                raise _fault(f"{old!r} is the older name of {new!r}: give one of them", old)
+            if old in data:
+                data[new] = data.pop(old)
+        return _with_rate(data)
+
+    @field_validator("models")
+    @classmethod
+    def _told_apart(cls, models: list[ModelChoice]) -> list[ModelChoice]:
+        seen: set[str] = set()
+        for label in (m.label for m in models if m.label is not None):
+            if label.lower() in seen:
+                raise ValueError(f"two models have the label {label!r}: give each its own")
+            seen.add(label.lower())
+        return models
+
     @property
     def labels(self) -> tuple[str, ...]:
         """What each model is called: its label, else the last part of its name, told apart by a number.
@@ -203,15 +284,44 @@ class Config(_Strict):
         >>> Config(models=["mlp", "mlp", "timm:vit_tiny_patch16_224", "nets/my.py:build"]).labels
         ('mlp', 'mlp-2', 'vit_tiny_patch16_224', 'my-build')
         """
-        made: list[str] = []
-        for model in self.models:
-            stem = model.label or short_label(model.name)
-            name, n = stem, 1
-            while name.lower() in {m.lower() for m in made}:
-                n += 1
-                name = f"{stem}-{n}"
-            made.append(name)
-        return tuple(made)
+        taken = {m.label.lower() for m in self.models if m.label is not None}
+        return tuple(m.label if m.label is not None else _free(short_label(m.name), taken) for m in self.models)
+
+
+#: In bytes: a session's name holds the label.
+_LONGEST_LABEL = LONGEST - len(folder_name(""))
+#: What a number can be added to.
+_LONGEST_STEM = 120
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    """A name that no other model has; it is taken from now on."""
+    name, n = stem, 1
+    while name.lower() in taken:
+        n += 1
+        name = f"{stem}-{n}"
+    taken.add(name.lower())
+    return name
+
+
+def _fault(message: str, key: str) -> PydanticCustomError:
+    """What is wrong with a key, found while all of them are looked at."""
+    return PydanticCustomError("given_twice", "{message}", {"message": message, "key": key})
+
+
+def _with_rate(data: dict[str, Any]) -> dict[str, Any]:
+    """``lr`` at the top moved to the optimizer."""
+    rate = data.pop("lr", None)
+    if rate is None:
+        return data
+    chosen = data.get("optimizer", Config.model_fields["optimizer"].default.name)
+    chosen = chosen.model_dump(exclude_unset=True) if isinstance(chosen, BaseModel) else chosen
+    chosen = {"name": chosen} if isinstance(chosen, str) else chosen
+    if isinstance(chosen, Mapping):
+        if chosen.get("lr") not in (None, rate):
+            raise _fault(f"lr is {rate} here and {chosen['lr']} in the optimizer: give one", "lr")
+        data["optimizer"] = {**chosen, "lr": rate}
+    return data
 
 
 def short_label(spec: str) -> str:
@@ -225,15 +335,5 @@ def short_label(spec: str) -> str:
         name = f"{PurePath(place).stem}-{name}"
     elif colon and "." in place:
         name = f"{place.rpartition('.')[2]}-{name}"
-    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "model"
-
-
-def check_labels(config: Config) -> None:
-    """Refuse labels that make no file name, and labels given twice; raises BadInput."""
-    seen: set[str] = set()
-    for label in (m.label for m in config.models if m.label is not None):
-        if not re.fullmatch(r"[\w+][\w.+-]*", label):
-            raise BadInput(f"the label {label!r} makes no file name: use letters, digits, '.', '_', '+' and '-'")
-        if label.lower() in seen:
-            raise BadInput(f"two models have the label {label!r}: give each its own")
-        seen.add(label.lower())
+    plain = re.sub(r"[^\w.+-]+", "-", name).strip("-.")
+    return plain.encode()[:_LONGEST_STEM].decode(errors="ignore").strip("-.") or "model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import UnionType
@@ -13,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import BadInput, UnknownName
 from ..registry import suggest
-from .config import Config, check_labels
+from .config import ALIASES, Config, DataChoice, ModelChoice
 from .yaml_text import Document, parse, scalar
 
-#: Older names of keys.
-_ALIASES = {"batch_comparison_interval": "dump_interval"}
 _EMPTY = Document({}, {}, "the command line")
+#: Options that are not called as their key.
+_OPTIONS = {"models": "--model", "workspace": "--out-dir"}
 
 
 def recipes() -> dict[str, str]:
@@ -48,16 +49,25 @@ def read_document(path: Path) -> Document:
 
 
 def open_document(path: Path | None = None, recipe: str | None = None) -> Document:
-    """The YAML of a file or a recipe, or an empty one; raises BadInput or UnknownName."""
+    """The YAML of a file or a recipe, or an empty one, with today's names of keys; raises BadInput or UnknownName."""
     if path is not None:
-        return read_document(path)
-    return _EMPTY if recipe is None else parse(recipe_text(recipe), f"recipe {recipe}")
+        return _renamed(read_document(path))
+    return _EMPTY if recipe is None else _renamed(parse(recipe_text(recipe), f"recipe {recipe}"))
+
+
+def _renamed(document: Document) -> Document:
+    for old, new in ALIASES.items() if isinstance(document.data, dict) else ():
+        if old in document.data:
+            if new in document.data:
+                raise BadInput(f"{document.where((old,))}: {old!r} is the older name of {new!r}: give one of them")
+            document = document.renamed(old, new)
+    return document
 
 
 def load_config(
     path: Path | None = None, recipe: str | None = None, overrides: Sequence[str] = (), given: Mapping[str, Any] = {}
 ) -> Config:
-    """The config of a file or a recipe with ``key=value`` overrides and then ``given`` keys over it.
+    """The config of a file or a recipe with ``given`` keys and then ``key=value`` overrides over it.
 
     Raises BadInput, with the line and the nearest key for each thing that is wrong.
     """
@@ -65,22 +75,28 @@ def load_config(
 
 
 def read_config(document: Document, overrides: Sequence[str] = (), given: Mapping[str, Any] = {}) -> Config:
-    """The same, of a document that is read already."""
+    """The same, of a document that is open already."""
     data = _as_mapping(document)
-    said: set[str] = set()
-    for key, value in [*map(_split, overrides), *given.items()]:
-        said.add(_put(data, key, value))
-    return make_config(data, document, frozenset(said))
+    for saying in _sayings(overrides, given):
+        _put(data, saying)
+    return make_config(data, said_over(document, overrides, given))
 
 
-def make_config(data: Mapping[str, Any], document: Document = _EMPTY, said: frozenset[str] = frozenset()) -> Config:
-    """Check plain data; ``said`` are the keys that the command line gave, which no line of the file holds."""
+def said_over(document: Document, overrides: Sequence[str] = (), given: Mapping[str, Any] = {}) -> Document:
+    """The document as errors quote it: what an option replaced is quoted as that option; raises BadInput."""
+    return document.over({_numbered(s.path): s.option for s in _sayings(overrides, given)})
+
+
+def make_config(data: Mapping[str, Any], document: Document | None = None) -> Config:
+    """Check plain data, which came from a document if one is given; raises BadInput."""
+    if not isinstance(data, Mapping):
+        example = "{'models': ['cnn', 'resnet']}"
+        raise BadInput(f"a config is a mapping of keys to values, such as {example}, not {type(data).__name__}")
+    document = document or Document(data, {}, "")  # nothing stands on a line
     try:
-        config = Config.model_validate(_with_rate(dict(data), document))
+        return Config.model_validate(dict(data))
     except ValidationError as error:
-        raise BadInput("; ".join(_in_words(e, document, said) for e in error.errors())) from error
-    check_labels(config)
-    return config
+        raise BadInput("; ".join(_in_words(e, document) for e in error.errors())) from error
 
 
 def as_yaml(config: Config) -> str:
@@ -99,43 +115,64 @@ def _as_mapping(document: Document) -> dict[str, Any]:
         return {}
     if not isinstance(document.data, dict):
         raise BadInput(f"{document.name}: a config is made of `key: value` lines, such as `models: [cnn, resnet]`")
-    data = {str(key): value for key, value in document.data.items()}
-    for old, new in _ALIASES.items():
-        if old in data:
-            if new in data:
-                raise BadInput(f"{document.where((old,))}: {old!r} is the older name of {new!r}: give one of them")
-            data[new] = data.pop(old)
-    return data
+    return {str(key): value for key, value in document.data.items()}
 
 
-def _split(override: str) -> tuple[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """A key that was given beside the file."""
+
+    path: tuple[str, ...]
+    value: Any
+    option: str  # as it was typed
+
+
+def _sayings(overrides: Sequence[str], given: Mapping[str, Any]) -> list[_Saying]:
+    """Whole sections before what is inside them, so that neither is lost; options before --set."""
+    typed = [
+        _Saying(_path(key), value, _OPTIONS.get(key, f"--{key.replace('_', '-')}")) for key, value in given.items()
+    ]
+    found = [*typed, *map(_split, overrides)]
+    if "lr" in given and any(s.path == ("optimizer",) and isinstance(s.value, dict) and "lr" in s.value for s in found):
+        raise BadInput("--lr and --set optimizer both give the learning rate: give one")
+    return sorted(found, key=lambda saying: len(saying.path))
+
+
+def _path(key: str) -> tuple[str, ...]:
+    first, *rest = key.split(".")
+    path = (ALIASES.get(first, first), *rest)
+    return ("optimizer", "lr") if path == ("lr",) else path
+
+
+def _numbered(path: tuple[str, ...]) -> tuple[str | int, ...]:
+    return tuple(int(part) if part.isdigit() else part for part in path)
+
+
+def _split(override: str) -> _Saying:
     key, equals, text = override.partition("=")
-    if not equals or not key.strip():
+    key = key.strip()
+    if not equals or not all(key.split(".")):
         raise BadInput(f"--set {override}: write key=value, such as lr=0.01 or optimizer.momentum=0.9")
     try:
-        return key.strip(), scalar(text)
+        return _Saying(_path(key), scalar(text), f"--set {key}")
     except BadInput as error:
         raise BadInput(f"--set {override}: {str(error).partition(': ')[2]}") from error
 
 
-def _put(data: dict[str, Any], key: str, value: Any) -> str:
-    """Set ``a.b.0.c`` in nested data; short forms on the way become long ones. The first part of the key."""
-    parts = key.split(".")
-    parts[0] = _ALIASES.get(parts[0], parts[0])
-    if parts == ["lr"] or parts == ["optimizer", "lr"]:  # both say the same: the later one holds
-        data.pop("lr", None)
-        parts = ["optimizer", "lr"]
-        data.setdefault("optimizer", _standard("optimizer"))
+def _put(data: dict[str, Any], saying: _Saying) -> None:
+    """Set ``a.b.0.c`` in nested data; short forms on the way become long ones."""
+    parts, value = saying.path, saying.value
+    if parts == ("optimizer", "lr") or (parts == ("optimizer",) and isinstance(value, dict) and "lr" in value):
+        data.pop("lr", None)  # both say the same: the later one holds
     place: Any = data
     for position, part in enumerate(parts[:-1]):
-        inner = _entry(place, part, key)
+        inner = _entry(place, part, saying.option)
         if not isinstance(inner, dict | list):
             inner = {"name": inner} if inner is not None else {} if position else _standard(part)
             inner = inner if position or part not in _LISTS else [inner]
-            _assign(place, part, inner, key)
+            _assign(place, part, inner, saying.option)
         place = inner
-    _assign(place, parts[-1], value, key)
-    return parts[0]
+    _assign(place, parts[-1], value, saying.option)
 
 
 _LISTS = frozenset(name for name, f in Config.model_fields.items() if get_origin(f.annotation) is list)
@@ -148,62 +185,69 @@ def _standard(key: str) -> dict[str, Any]:
     return {} if name is None else {"name": name}
 
 
-def _entry(place: Any, part: str, key: str) -> Any:
+def _entry(place: Any, part: str, option: str) -> Any:
     if isinstance(place, dict):
         return place.get(part)
     if not part.isdigit() or int(part) >= len(place):
-        raise BadInput(f"--set {key}: {part!r} is no position in a list of {len(place)}; the first is 0")
+        raise BadInput(f"{option}: {part!r} is no position in a list of {len(place)}; the first is 0")
     return place[int(part)]
 
 
-def _assign(place: Any, part: str, value: Any, key: str) -> None:
+def _assign(place: Any, part: str, value: Any, option: str) -> None:
     if isinstance(place, list):
-        _entry(place, part, key)
+        _entry(place, part, option)
         place[int(part)] = value
     else:
         place[part] = value
 
 
-def _with_rate(data: dict[str, Any], document: Document) -> dict[str, Any]:
-    """``lr`` at the top moved to the optimizer."""
-    rate = data.pop("lr", None)
-    if rate is None:
-        return data
-    chosen = data.get("optimizer", _standard("optimizer"))
-    chosen = {"name": chosen} if isinstance(chosen, str) else chosen
-    if isinstance(chosen, dict):
-        if chosen.get("lr") not in (None, rate):
-            raise BadInput(
-                f"{document.where(('lr',))}: lr is {rate} here and {chosen['lr']} in the optimizer: give one"
-            )
-        data["optimizer"] = {**chosen, "lr": rate}
-    return data
-
-
-def _in_words(error: Any, document: Document, said: frozenset[str]) -> str:
+def _in_words(error: Any, document: Document) -> str:
     """One of pydantic's findings as a sentence with its place."""
     path = tuple(part for part in error["loc"] if not (isinstance(part, str) and "[" in part))
-    where = f"--set {'.'.join(map(str, path))}" if path and path[0] in said else document.where(path)
+    path = (*path, error["ctx"]["key"]) if error["type"] == "given_twice" else _as_given(path, document)
+    where = document.where(path)
+    return f"{where}: {_finding(error, path, document)}" if where else _finding(error, path, document)
+
+
+def _as_given(path: tuple[str | int, ...], document: Document) -> tuple[str | int, ...]:
+    """The rate may stand at the top of the file."""
+    at_top = path == ("optimizer", "lr") and isinstance(document.data, Mapping) and "lr" in document.data
+    return ("lr",) if at_top and not document.said.keys() & {path, path[:1]} else path
+
+
+def _finding(error: Any, path: tuple[str | int, ...], document: Document) -> str:
     key = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key {path[-1]!r}: {suggest(str(path[-1]), _keys_at(path[:-1]))}"
+        return f"unknown key {path[-1]!r}: {_meant(path)}"
     if error["type"] == "missing":
-        return f"{where}: {key!r} is missing{_EXAMPLES.get(key, '')}"
+        return f"{key!r} is missing{_EXAMPLES.get(key, '')}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], dict | list) else f", not {error['input']!r}"
-    return f"{where}: {key}: {message[:1].lower()}{message[1:]}{given}"
+    message = message[:1].lower() + message[1:]
+    if error["type"] == "given_twice":
+        return message
+    told = isinstance(error["input"], dict | list) or repr(error["input"]) in message
+    given = "" if told else f", not {error['input']!r}"
+    return f"{message}{given}" if path in document.said else f"{key}: {message}{given}"
 
 
 _EXAMPLES = {"models": ": name at least one, such as `models: [cnn, resnet]` or --model cnn"}
 
 
-def _keys_at(path: Sequence[str | int]) -> list[str]:
-    """The keys that may stand at a place of the config."""
+def _meant(path: Sequence[str | int]) -> str:
+    """What an unknown key was probably meant to be."""
+    section = _section(path[:-1])
+    known = [*section.model_fields, *(ALIASES if section is Config else ())]
+    own = section in (ModelChoice, DataChoice)
+    return suggest(str(path[-1]), known, f"known: {', '.join(known)}; its own keywords go into kwargs" if own else "")
+
+
+def _section(path: Sequence[str | int]) -> type[BaseModel]:
+    """What stands at a place of the config."""
     model: type[BaseModel] = Config
     for part in path:
         field = model.model_fields.get(str(part)) if isinstance(part, str) else None
         model = (_model_in(field.annotation) if field else None) or model
-    return [*model.model_fields, *(_ALIASES if model is Config else ())]
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

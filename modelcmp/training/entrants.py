@@ -32,6 +32,10 @@ _CLASSES = ("num_classes", "n_classes", "num_outputs", "outputs")
 _CHANNELS = ("in_channels", "in_chans", "input_channels")
 
 
+#: Shapes and types of parameters.
+Weights = tuple[tuple[torch.Size, torch.dtype], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Entrant:
     """One architecture of a run, fitted to the data."""
@@ -42,6 +46,7 @@ class Entrant:
     params: int
     trainable_params: int
     flops: int | None  # of one forward pass of one sample
+    weights: Weights = ()  # what is trained
 
 
 def make_entrant(choice: ModelChoice, label: str, data: DataSet) -> Entrant:
@@ -50,18 +55,19 @@ def make_entrant(choice: ModelChoice, label: str, data: DataSet) -> Entrant:
     Raises ModelcmpError where it cannot be built or does not take the data's shape.
     """
     build = builder(choice, data)
-    sample = torch.empty((2, *data.shape), device="meta")
     try:
         model = _built(choice.name, lambda: build_without_weights(build))
-        _check_output(label, model, sample, data)
-        profile = profile_module(model, Inputs((sample[:1],)), name=label)
+        if choice.name not in MODELS:
+            _check_own(label, model, _built(choice.name, lambda: build_without_weights(build)))
+        weights = _check_output(label, model, data)
+        profile = profile_module(model, Inputs((_samples(1, data),)), name=label)
     except ForwardError as error:
         shape = shape_text(data.shape)
         raise BadInput(
             f"{label} does not take the data's shape {shape} ({data.name}): {error}{_advice(choice, data, error)}"
         ) from error
     values: Mapping[str, Any] = profile.values
-    return Entrant(label, choice.name, build, values["params"], values["trainable_params"], values["flops"])
+    return Entrant(label, choice.name, build, values["params"], values["trainable_params"], values["flops"], weights)
 
 
 def builder(choice: ModelChoice, data: DataSet) -> Callable[[], nn.Module]:
@@ -108,19 +114,46 @@ def _built(spec: str, build: Callable[[], nn.Module]) -> nn.Module:
         raise BuildError(f"{spec} could not be built: {type(error).__name__}: {lines[0]}") from error
 
 
-def _check_output(label: str, model: nn.Module, sample: Tensor, data: DataSet) -> None:
-    """One row of logits a sample; raises ForwardError or BadInput."""
-    profile_module(model, Inputs((sample,)), name=label)  # says where forward fails, if it does
-    model.eval()
-    with torch.no_grad():
-        logits = logits_of(model(sample))
-    want = (2, data.outputs)
-    if tuple(logits.shape) != want and not (data.binary and tuple(logits.shape) == (2,)):
+def _check_own(label: str, model: nn.Module, again: nn.Module) -> None:
+    """Refuse parameters that two builds share: they would begin where the last training ended; raises BadInput."""
+    kept = {id(p) for p in model.parameters()}
+    shared = [name for name, p in again.named_parameters() if id(p) in kept]
+    if shared:
+        raise BadInput(
+            f"{label} is not built anew each time: {shared[0]} was made when its file was imported, so that it does "
+            "not follow the seed and keeps what an earlier training left; make all layers in the class or function"
+        )
+
+
+def _check_output(label: str, model: nn.Module, data: DataSet) -> Weights:
+    """One row of logits a sample, and something to train, of which shapes; raises ForwardError or BadInput."""
+    seen: list[tuple[Any, Weights]] = []
+
+    def look(module: nn.Module, _inputs: Any, output: Any) -> None:
+        seen.append((output, tuple((p.shape, p.dtype) for p in module.parameters() if p.requires_grad)))
+
+    hook = model.register_forward_hook(look)
+    try:
+        profile_module(model, Inputs((_samples(2, data),)), name=label)  # says where forward fails, if it does
+    finally:
+        hook.remove()
+    output, weights = seen[-1]  # of a lazy model that has its shapes
+    found, want = tuple(logits_of(output).shape), (2, data.outputs)
+    if found != want and not (data.binary and found == (2,)):
         what = "one logit" if data.outputs == 1 else f"{data.outputs} classes"
         raise BadInput(
-            f"{label} gives {shape_text(tuple(logits.shape))} for two samples, where {data.name} with {what} needs "
+            f"{label} gives {shape_text(found)} for two samples, where {data.name} with {what} needs "
             f"{shape_text(want)}: take num_classes as a parameter of the factory, or set it in kwargs"
         )
+    if not weights:
+        frozen = any(True for _ in model.parameters())
+        why = "all its parameters are frozen: let some require gradients" if frozen else "it has no parameters"
+        raise BadInput(f"{label} has nothing to train: {why}")
+    return weights
+
+
+def _samples(count: int, data: DataSet) -> Tensor:
+    return torch.empty((count, *data.shape), device="meta")
 
 
 def logits_of(output: Any) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import ModelcmpError
 from .data.base import DataSet, Examples, SplitName
 from .entrants import logits_of
 from .evaluation.predictions import Predictions, load_predictions, save_predictions
@@ -68,7 +70,12 @@ def judge(
 def judge_again(run: Path, split: SplitName) -> dict[str, Any] | None:
     """Evaluate the predictions that a run has kept; None where there are none. Raises ModelcmpError."""
     path = predictions_path(run, split)
-    return evaluate(load_predictions(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return evaluate(load_predictions(path))
+    except ModelcmpError as error:
+        raise ModelcmpError(f"{error}; `compare-models evaluate {run} --from-weights` makes them again") from error
 
 
 def latencies_ms(model: nn.Module, data: DataSet, runtime: Runtime, batch_size: int) -> dict[str, float]:
@@ -77,8 +84,9 @@ def latencies_ms(model: nn.Module, data: DataSet, runtime: Runtime, batch_size: 
     found = {}
     with torch.inference_mode(), runtime.accelerator.autocast():
         for size in sorted({1, batch_size}):
-            x = torch.zeros((size, *data.shape), device=runtime.device)
-            found[str(size)] = median_ms(lambda x=x: model(x), runtime.device)  # type: ignore[misc]
+            with suppress(RuntimeError, MemoryError):  # a time that cannot be taken is not known
+                x = torch.zeros((size, *data.shape), device=runtime.device)
+                found[str(size)] = median_ms(lambda x=x: model(x), runtime.device)  # type: ignore[misc]
     return found
 
 

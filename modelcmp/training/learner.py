@@ -27,6 +27,7 @@ class Step:
     loss: Tensor
     correct: Tensor
     count: int
+    weight: float  # by which the mean is to be multiplied before several are added
 
 
 class Learner:
@@ -90,7 +91,8 @@ class Learner:
         if self._each_step and self.scheduler is not None and not self.optimizer.step_was_skipped:
             self.scheduler.step()
         self._stepper.zero_grad()
-        return Step(loss.detach(), right(logits.detach(), y), len(y) if batch.real else 0)
+        weight = self.criterion.weight(batch.targets) if batch.real else 0.0
+        return Step(loss.detach(), right(logits.detach(), y), len(y) if batch.real else 0, weight)
 
     def end_epoch(self) -> None:
         """Let a schedule by epochs move on."""
@@ -110,13 +112,15 @@ class Learner:
 
     def measure(self, examples: Examples, batch_size: int, workers: int = 0) -> tuple[float, float]:
         """Mean loss and accuracy on a split, over all processes."""
-        sums = [0.0, 0.0, 0.0]
+        sums = [0.0, 0.0, 0.0, 0.0]
         for logits, y in self.look(examples, batch_size, workers):
-            sums[0] += float(self.criterion(logits, y)) * len(y)
+            weight = self.criterion.weight(y.cpu())
+            sums[0] += float(self.criterion(logits, y)) * weight
             sums[1] += float(right(logits, y))
             sums[2] += len(y)
-        loss, correct, count = self.runtime.total(sums)
-        return loss / count, correct / count
+            sums[3] += weight
+        loss, correct, count, weights = self.runtime.total(sums)
+        return loss / weights, correct / count
 
     def _weight(self, batch: Batch) -> float:
         """What makes the mean over processes, which DDP takes, the mean over the whole batch."""

@@ -16,7 +16,7 @@ from ..tensor_files import save_tensors
 from .batches import batch_count, batches, chained, epoch_order
 from .checkpoint import learner_state, model_state, save_checkpoint
 from .config import Config
-from .data.base import DataSet
+from .data.base import DataSet, all_finite
 from .learner import Learner, Step, finite
 from .memory import MemoryMark
 from .progress import Listener, Progress
@@ -25,6 +25,8 @@ from .stopping import Diverged, StopSign, improved, watch
 
 #: Steps between two looks at a GPU's losses: each look waits for it.
 _LOOK_EVERY = 20
+#: Epochs that follow each other faster share a checkpoint.
+_SAVE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,16 @@ class Loop:
         self.ending = ""  # why it ended before its epochs
         self._pending: list[tuple[int, float, Step]] = []
         self._last = (0.0, 0.0)  # loss and accuracy of the last step that was looked at
+        self._inputs: Tensor | None = None  # of the last step
+        self._saved = time.monotonic()
         self._memory = MemoryMark(learner.runtime.device, progress.peak_memory_bytes)
         self._look_every = 1 if learner.runtime.device.type == "cpu" else _LOOK_EVERY
 
     def run(self) -> None:
         """Train; raises Diverged, Interrupted, OutputError or what the model raises."""
         for epoch in range(self.progress.epoch, self.config.epochs + 1):
-            if self._over() or self._out_of_patience():
-                return
+            if self.progress.batch == 0 and (self._over() or self._out_of_patience()):
+                return  # an epoch that was begun is ended: it has a row, and may be the best
             self._train_epoch(epoch)
             self._end_epoch()
             self._next_epoch()
@@ -76,6 +80,8 @@ class Loop:
         order = epoch_order(count, self.config.seed, epoch)
         if p.batch == 0:
             p.order_digest = chained(p.order_digest, order)
+        if self._over():
+            return
         self.learner.model.train()
         last = batch_count(count, self.config.batch_size)
         feed = batches(
@@ -89,11 +95,12 @@ class Loop:
         )
         mark = time.perf_counter()
         for batch in feed:
+            p.rate, self._inputs = self.learner.rate, batch.inputs
             step = self.learner.step(batch, epoch, p.batch)
             p.batch += 1
             p.step += 1
             p.samples += batch.total
-            self._pending.append((p.step, self.learner.rate, step))
+            self._pending.append((p.step, p.rate, step))
             stop = self._look() if p.step % self._look_every == 0 else False
             now = time.perf_counter()
             p.seconds, p.epoch_seconds = p.seconds + now - mark, p.epoch_seconds + now - mark
@@ -130,17 +137,18 @@ class Loop:
         p, share = self.progress, self.learner.runtime.share
         stop = False
         for number, rate, step in self._pending:
-            values = [float(step.loss) * step.count, float(step.correct) * (step.count > 0), step.count]
+            values = [float(step.loss) * step.weight, float(step.correct) * (step.count > 0), step.count, step.weight]
             if share.of > 1:
                 *values, raised = self.learner.runtime.total([*values, float(self.sign.up)])
                 stop = stop or raised > 0
-            loss_sum, correct, count = values
-            loss, accuracy = self._last = (loss_sum / count, correct / count)
-            p.loss_sum, p.correct, p.seen = p.loss_sum + loss_sum, p.correct + correct, p.seen + int(count)
+            loss_sum, correct, count, weight = values
+            loss, accuracy = self._last = (loss_sum / weight, correct / count)
+            p.loss_sum, p.weight = p.loss_sum + loss_sum, p.weight + weight
+            p.correct, p.seen = p.correct + correct, p.seen + int(count)
             self.recorder.step(p.epoch, number, loss, accuracy, rate)
             if not finite(loss):
                 self._pending.clear()
-                raise Diverged(f"the loss became {loss} at step {number} (epoch {p.epoch})")
+                raise Diverged(f"the loss became {loss} at step {number} (epoch {p.epoch}){self._blame()}")
         if self._pending:
             self.listener.stepped(
                 self.name, p.step, loss, p.correct / p.seen, p.samples / p.seconds if p.seconds else 0
@@ -156,12 +164,11 @@ class Loop:
         """Validate, keep the best weights, record the epoch."""
         p, c = self.progress, self.config
         p.peak_memory_bytes = self._memory.peak()
-        rate = self.learner.rate
         self.learner.end_epoch()
         val_loss, val_accuracy = self.learner.measure(self.data.val, c.batch_size, c.workers)
         row: dict[str, float] = {
-            "epoch": p.epoch, "train_loss": p.loss_sum / p.seen, "train_accuracy": p.correct / p.seen,
-            "val_loss": val_loss, "val_accuracy": val_accuracy, "lr": rate, "seconds": p.epoch_seconds,
+            "epoch": p.epoch, "train_loss": p.loss_sum / p.weight, "train_accuracy": p.correct / p.seen,
+            "val_loss": val_loss, "val_accuracy": val_accuracy, "lr": p.rate, "seconds": p.epoch_seconds,
         }  # fmt: skip
         p.history.append(row)
         watch(p, c.early_stopping)
@@ -174,11 +181,18 @@ class Loop:
 
     def _next_epoch(self) -> None:
         self.progress.begin_epoch(self.progress.epoch + 1)
-        self._save()
+        if self._save_is_due() or self._over() or self._out_of_patience() or self.progress.epoch > self.config.epochs:
+            self._save()
+
+    def _save_is_due(self) -> bool:
+        """Whether what was done since the last checkpoint is worth a file: epochs may take milliseconds."""
+        due = self.sign.up or time.monotonic() - self._saved >= _SAVE_EVERY_S
+        return bool(self.learner.runtime.told(due))
 
     def _save(self) -> None:
         self.progress.rows = self.recorder.saved()
         save_checkpoint(self.learner, self.progress, self.places.checkpoint)
+        self._saved = time.monotonic()
 
     def _save_best(self) -> None:
         state = on_cpu(model_state(self.learner))
@@ -196,6 +210,12 @@ class Loop:
                 self.places.dumps, epoch=p.epoch, batch=p.batch, step=p.step, model=state["model"],
                 optimizer=state["optimizer"], loss=loss, acc=acc,
             )  # fmt: skip
+
+    def _blame(self) -> str:
+        """Whether the data are to blame, as far as the last batch tells."""
+        if self._inputs is None or all_finite(self._inputs):
+            return ""
+        return ": its batch holds inputs that are no finite numbers"
 
     def _words(self) -> str:
         """Where training stopped."""

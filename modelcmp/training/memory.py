@@ -1,4 +1,4 @@
-"""The most memory that training needs.
+"""The memory of training: the most that a model needs, and what the C library does with it.
 
 On CUDA what torch's allocator held at most. On Linux the growth of the process's resident memory, by the kernel's own
 high-water mark, over what it was before the model was built. Elsewhere unknown.
@@ -6,11 +6,17 @@ high-water mark, over what it was before the model was built. Elsewhere unknown.
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
+#: Parameters of mallopt; blocks up to 32 MiB may come from the heap, the most that it takes on 64 bits.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST_THRESHOLD = -1, -3, 32 << 20
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -23,6 +29,7 @@ class MemoryMark:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         elif device.type == "cpu":
+            _give_back()
             self._start = _resident() if _reset() else None
 
     def peak(self) -> int | None:
@@ -34,6 +41,32 @@ class MemoryMark:
             now = None if self._start is None or most is None else max(0, most - self._start)
         known = [v for v in (self._before, now) if v is not None]
         return max(known) if known else None
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed: each step asks for the same sizes again (mallopt(3); glibc only).
+
+    Otherwise it gives large blocks back to the kernel, which hands out the next ones page by page, zeroed.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _give_back() -> None:
+    """Return what was freed, so that the next model starts from what is really in use."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> Any:
+    """The C library where it is GNU's, else None."""
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    return ctypes.CDLL(None)
 
 
 def _reset() -> bool:

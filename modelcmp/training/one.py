@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ModelcmpError
+from ..errors import ModelcmpError, OutputError
 from ..tensor_files import load_tensors
 from .checkpoint import FILE as CHECKPOINT
 from .checkpoint import load_checkpoint
@@ -24,6 +24,9 @@ from .recorder import Recorder
 from .results import RunResult, Status, save_result
 from .stopping import Diverged, Interrupted, StopSign
 from .workspace import CONFIG, Workspace
+
+#: What torch says on CPUs, and in its own wrapping of CUDA's errors.
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
 def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: Listener, sign: StopSign) -> RunResult:
@@ -48,7 +51,9 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
     except Interrupted as stop:
         _keep(plan, _result(plan, entrant, progress, "stopped", str(stop), settings), workspace, recorder)
         raise
-    except (Diverged, RuntimeError, MemoryError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+    except OutputError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the model's own code raises is this model's failure
         if plan.runtime.share.of > 1 and not isinstance(error, Diverged):
             raise  # the other processes wait for this one: only ending them all helps
         result = _result(plan, entrant, progress, *_blame(error, plan), settings)
@@ -63,9 +68,19 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
 
 
 def test_one(plan: Plan, entrant: Entrant, workspace: Workspace, result: RunResult) -> RunResult:
-    """Open the test split for a model whose epoch was selected, and add what its best weights reach on it."""
-    model = best_model(plan, entrant, workspace)
-    found = judge(model, plan.data, "test", plan.runtime, plan.config.batch_size, workspace.run(entrant.label))
+    """Open the test split for a model whose epoch was selected, and add what its best weights reach on it.
+
+    Where that fails, the result says so and has no figures of the test split. Raises OutputError.
+    """
+    try:
+        model = best_model(plan, entrant, workspace)
+        found = judge(model, plan.data, "test", plan.runtime, plan.config.batch_size, workspace.run(entrant.label))
+    except OutputError:
+        raise
+    except (Exception, SystemExit) as error:
+        if plan.runtime.share.of > 1:
+            raise
+        return replace(result, message=f"testing failed: {_first_line(error)}")
     settings = {**result.settings, "data_digest_test": plan.data.digests.get("test", "")[:16]}
     result = replace(result, test=found, settings=settings)
     if plan.runtime.main:
@@ -78,8 +93,9 @@ def best_model(plan: Plan, entrant: Entrant, workspace: Workspace) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         model = entrant.build()
     path = workspace.weights(entrant.label)
+    state = plan.runtime.told(load_tensors(path) if plan.runtime.main else None)
     try:
-        model.load_state_dict(load_tensors(path))
+        model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ModelcmpError(f"{path} does not hold the weights of {entrant.spec}: {_first_line(error)}") from error
     return model.to(plan.runtime.device)
@@ -117,7 +133,8 @@ def _finished(
     result = _result(plan, entrant, progress, "finished", ending, settings)
     if not plan.runtime.main:
         return result
-    return replace(result, val=found, latency_ms=latencies_ms(model, plan.data, plan.runtime, plan.config.batch_size))
+    size = min(plan.config.batch_size, len(plan.data.val))
+    return replace(result, val=found, latency_ms=latencies_ms(model, plan.data, plan.runtime, size))
 
 
 def _result(
@@ -166,11 +183,7 @@ def _blame(error: BaseException, plan: Plan) -> tuple[Status, str]:
     if isinstance(error, Diverged):
         return "diverged", str(error)
     words = _first_line(error)
-    if (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "not enough memory" in words
-        or "out of memory" in words
-    ):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(hint in words for hint in _NO_MEMORY):
         size = plan.config.batch_size
         return "failed", f"ran out of memory at batch size {size}: try --batch-size {max(1, size // 2)} ({words})"
     return "failed", f"{type(error).__name__}: {words}"

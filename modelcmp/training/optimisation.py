@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -17,10 +19,20 @@ from ..registry import suggest
 from .config import LossChoice, OptimizerChoice, SchedulerChoice
 from .places import UnknownKeyword
 
+#: Optimizers that this loop cannot drive, and why.
+_UNFIT = {
+    "lbfgs": "evaluates the model several times a step, which the others do not: take sgd or adam",
+    "sparseadam": "needs sparse gradients, which most models do not have: take adam",
+}
+#: Steps of a schedule that are tried before training.
+_TRIED = 10_000
+
 
 def make_optimizer(choice: OptimizerChoice, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """An optimizer of torch.optim; raises UnknownName or BadInput."""
-    known = _classes(torch.optim, Optimizer)
+    if choice.name.lower() in _UNFIT:
+        raise BadInput(f"optimizer {choice.name} {_UNFIT[choice.name.lower()]}")
+    known = {name: found for name, found in _classes(torch.optim, Optimizer).items() if name not in _UNFIT}
     made = _named("optimizer", choice.name, known)
     rate = {} if choice.lr is None else {"lr": choice.lr}
     keywords = {**rate, **choice.keywords}
@@ -39,14 +51,46 @@ def make_scheduler(
     if choice is None:
         return None
     by_step = choice.interval != "epoch" if choice.interval or choice.name.lower() in _SHORT else False
-    length = max(1, (steps if by_step else -(-steps // steps_per_epoch)) - (choice.warmup_steps if by_step else 0))
+    if choice.warmup_steps:
+        _check_warmup(choice, by_step, steps)
+    length = max(1, (steps if by_step else -(-steps // steps_per_epoch)) - choice.warmup_steps)
     made = _make_scheduler(choice, optimizer, length)
     if not choice.warmup_steps:
         return made, by_step
-    if not by_step:
-        raise BadInput("scheduler: warmup_steps goes with interval: step")
     warmup = lr_scheduler.LinearLR(optimizer, 1e-3, total_iters=choice.warmup_steps)
     return lr_scheduler.SequentialLR(optimizer, [warmup, made], [choice.warmup_steps]), True
+
+
+def _check_warmup(choice: SchedulerChoice, by_step: bool, steps: int) -> None:
+    if not by_step:
+        raise BadInput("scheduler: warmup_steps goes with interval: step")
+    if choice.name.lower() in ("onecycle", "onecyclelr"):
+        raise BadInput(f"scheduler {choice.name} warms up by itself: leave warmup_steps out, and set pct_start")
+    if choice.warmup_steps >= steps:
+        raise BadInput(f"scheduler: warmup_steps is {choice.warmup_steps}, and the whole run has {steps} steps")
+
+
+def try_scheduler(choice: SchedulerChoice | None, optimizer: Optimizer, steps: int, steps_per_epoch: int) -> None:
+    """Walk through the schedule of a run, which changes the optimizer; raises UnknownName or BadInput.
+
+    Of a longer run than 10,000 steps only these are tried.
+    """
+    made = make_scheduler(choice, optimizer, steps, steps_per_epoch)
+    if choice is None or made is None:
+        return
+    scheduler, by_step = made
+    length = steps if by_step else -(-steps // steps_per_epoch)
+    unit = "step" if by_step else "epoch"
+    total = getattr(scheduler, "total_steps", length)
+    if total < length:
+        raise BadInput(f"scheduler {choice.name} has total_steps {total}, and the run {length} {unit}s")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that no optimizer steps before the schedule
+        for number in range(1, min(length, _TRIED) + 1):
+            _called(f"scheduler {choice.name}, {unit} {number} of {length}", scheduler.step)
+            rate = float(optimizer.param_groups[0]["lr"])
+            if not (math.isfinite(rate) and rate >= 0):
+                raise BadInput(f"scheduler {choice.name} sets the learning rate to {rate} after {unit} {number}")
 
 
 def _make_scheduler(choice: SchedulerChoice, optimizer: Optimizer, length: int) -> LRScheduler:
@@ -74,7 +118,20 @@ _SHORT: Mapping[str, tuple[Any, Callable[[Optimizer, int], dict[str, Any]]]] = {
     "onecycle": (lr_scheduler.OneCycleLR, lambda o, n: {"max_lr": o.param_groups[0]["lr"], "total_steps": n + 1}),
     "constant": (lr_scheduler.ConstantLR, lambda _o, _n: {"factor": 1.0}),
 }
-_LOSSES = {"cross_entropy": nn.CrossEntropyLoss, "bce": nn.BCEWithLogitsLoss}
+#: Losses of logits (B, K) and class numbers (B,), or of one logit and 0 or 1, by their names.
+_LOSSES: Mapping[str, type[nn.Module]] = {
+    "cross_entropy": nn.CrossEntropyLoss,
+    "crossentropyloss": nn.CrossEntropyLoss,
+    "bce": nn.BCEWithLogitsLoss,
+    "bcewithlogitsloss": nn.BCEWithLogitsLoss,
+    "multimarginloss": nn.MultiMarginLoss,
+}
+#: What other losses of torch.nn expect instead, where somebody may well try them.
+_OTHER_LOSSES = {
+    "nllloss": "takes log-probabilities, and models give logits: take cross_entropy",
+    "bceloss": "takes probabilities, and models give logits: take bce",
+    "softmarginloss": "takes classes -1 and 1, and data have 0 and 1: take bce",
+}
 
 
 class Criterion(nn.Module):
@@ -92,28 +149,56 @@ class Criterion(nn.Module):
 
     def weight(self, targets: Tensor) -> float:
         """By what a batch's mean is to be multiplied before means of several batches are added."""
-        weights = getattr(self.loss, "weight", None)
-        return float(len(targets)) if weights is None or self.one_logit else float(weights.cpu()[targets].sum())
+        if not isinstance(self.loss, nn.CrossEntropyLoss):
+            return float(len(targets))
+        targets = targets[targets != self.loss.ignore_index]
+        weights = self.loss.weight
+        return float(len(targets)) if weights is None else float(weights.cpu()[targets.cpu()].sum())
 
 
 def make_loss(choice: LossChoice, outputs: int) -> Criterion:
     """The loss for models with that many outputs; raises UnknownName or BadInput."""
+    what, made = f"loss {choice.name}", _loss_class(choice, outputs)
+    one_logit = made is nn.BCEWithLogitsLoss
+    if one_logit != (outputs == 1):
+        data = "one logit" if outputs == 1 else f"{outputs} classes"
+        raise BadInput(f"{what} does not go with data of {data}: leave the loss out, or take 'auto'")
+    _check_keywords(what, made, choice.keywords, skip=("size_average", "reduce", "reduction"))
+    keywords = {
+        key: _weights(what, key, value, outputs) if key in ("weight", "pos_weight") and value is not None else value
+        for key, value in choice.keywords.items()
+    }
+    criterion = Criterion(_called(what, made, **keywords), one_logit)
+    targets = torch.arange(max(outputs, 2))
+    _called(what, criterion, torch.zeros(len(targets), outputs), targets)
+    return criterion
+
+
+def _loss_class(choice: LossChoice, outputs: int) -> type[nn.Module]:
     name = choice.name.lower()
     if name == "auto":
         name = "bce" if outputs == 1 else "cross_entropy"
-    losses = {k: v for k, v in _classes(nn, nn.Module).items() if k.endswith("loss")}
-    made = _LOSSES.get(name) or _named("loss", choice.name, {"auto": None, **_LOSSES, **losses})
-    one_logit = made in (nn.BCEWithLogitsLoss, nn.SoftMarginLoss)
-    if one_logit != (outputs == 1):
-        what = "one logit" if outputs == 1 else f"{outputs} classes"
-        raise BadInput(f"loss {choice.name} does not go with data of {what}: leave the loss out, or take 'auto'")
-    keywords = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in choice.keywords.items()}
-    if "pos_weight" in keywords:
-        keywords["pos_weight"] = torch.as_tensor(keywords["pos_weight"], dtype=torch.float32)
-    _check_keywords(f"loss {choice.name}", made, keywords, skip=("size_average", "reduce", "reduction"))
-    criterion = Criterion(_called(f"loss {choice.name}", made, **keywords), one_logit)
-    _called(f"loss {choice.name}", criterion, torch.zeros(2, outputs), torch.tensor([0, 0 if outputs > 1 else 1]))
-    return criterion
+    if name in _LOSSES:
+        return _LOSSES[name]
+    usual = f"known: {', '.join(('auto', 'cross_entropy', 'bce', 'MultiMarginLoss'))}"
+    if name in _classes(nn, nn.Module) and name.endswith("loss"):
+        raise BadInput(f"loss {choice.name} {_OTHER_LOSSES.get(name, f'is none of logits and class numbers; {usual}')}")
+    raise UnknownName("loss", choice.name, suggest(choice.name, ("auto", *_LOSSES), usual))
+
+
+def _weights(what: str, key: str, value: Any, outputs: int) -> Tensor:
+    """One finite weight a class, none of them negative, as float32; raises BadInput."""
+    rule = (
+        f"give {outputs}, finite and not negative, and not all of them zero" if outputs > 1 else "give one above zero"
+    )
+    try:
+        found = torch.as_tensor(value, dtype=torch.float32).reshape(-1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{what}: {key} is {value!r}: {rule}") from error
+    fits = len(found) == outputs and bool((torch.isfinite(found) & (found >= 0)).all()) and bool(found.any())
+    if not fits:
+        raise BadInput(f"{what}: {key} is {value!r}: {rule}")
+    return found
 
 
 @cache
@@ -131,13 +216,16 @@ def _named(kind: str, name: str, known: Mapping[str, Any]) -> Any:
 
 def _check_keywords(what: str, made: Any, keywords: Mapping[str, Any], skip: tuple[str, ...]) -> None:
     known = [n for n in inspect.signature(made).parameters if n not in skip]
-    for key in keywords:
+    for key, value in keywords.items():
         if key not in known:
             raise UnknownKeyword(what, key, known)
+        if any(isinstance(v, float) and not math.isfinite(v) for v in (value if isinstance(value, list) else [value])):
+            raise BadInput(f"{what}: {key} is {value}: give finite numbers")  # torch does not look at all of them
 
 
 def _called(what: str, made: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     try:
         return made(*args, **keywords)
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise BadInput(f"{what}: {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadInput(f"{what}: {lines[0]}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from ..errors import BadInput, UsageError
+from ..errors import BadInput, ModelcmpError, UsageError
 from ..registry import suggest
 from .yaml_text import Document
 
@@ -28,25 +28,38 @@ class WrongSetting(BadInput):
         self.place = place
 
 
+class FailedSetting(ModelcmpError):
+    """A setting whose own code raised, or whose files are not there; ``place`` is its path in the config."""
+
+    def __init__(self, message: str, place: tuple[str | int, ...]) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 @contextmanager
 def at(*place: str | int, keywords: tuple[str, ...] = ()) -> Iterator[None]:
-    """What is wrong inside is about this setting, its keywords under ``keywords`` of it; raises WrongSetting."""
+    """What is wrong inside is about this setting, its keywords under ``keywords`` of it.
+
+    Raises WrongSetting, or FailedSetting for an error that is not one of usage.
+    """
     try:
         yield
-    except WrongSetting:
+    except (WrongSetting, FailedSetting):
         raise
-    except UsageError as error:
+    except ModelcmpError as error:
         inner = (*keywords, error.key) if isinstance(error, UnknownKeyword) else ()
-        raise WrongSetting(str(error), (*place, *inner)) from error
+        made = WrongSetting if isinstance(error, UsageError) else FailedSetting
+        raise made(str(error), (*place, *inner)) from error
 
 
 @contextmanager
 def located(document: Document | None) -> Iterator[None]:
-    """Put the line of the file before what is wrong with a setting; raises BadInput."""
+    """Put the line of the file, or the option, before what is wrong; raises BadInput or ModelcmpError."""
     try:
         yield
-    except WrongSetting as error:
-        line = document.line(error.place) if document is not None else None
-        if document is None or line is None:
+    except (WrongSetting, FailedSetting) as error:
+        where = document.found(error.place) if document is not None else None
+        if where is None:
             raise
-        raise BadInput(f"{document.name}:{line}: {error}") from error
+        made = BadInput if isinstance(error, WrongSetting) else ModelcmpError
+        raise made(f"{where}: {error}") from error

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from ..errors import BadInput
 from ..tracking.exporters import exporter
+from ..units import shape as shape_text
 from .batches import batch_count
-from .config import Config
+from .config import Config, EarlyStopping
 from .data import load_data
 from .data.augment import augmentation
-from .data.base import DataSet
+from .data.base import DataSet, SplitName
 from .entrants import Entrant, make_entrant
 from .learner import Augment
-from .optimisation import make_loss, make_optimizer, make_scheduler
+from .optimisation import make_loss, make_optimizer, try_scheduler
 from .places import at
 from .runtime import Runtime
 
@@ -59,22 +61,40 @@ def make_plan(config: Config, models: Sequence[int] | None = None) -> Plan:
     for i, tracker in enumerate(config.trackers):
         with at("trackers", i):
             exporter(tracker.name, **tracker.keywords)
-    with at("device"):
-        runtime = Runtime(config)
+    runtime = _runtime(config)
     with at("data", keywords=("kwargs",)):
         data = open_data(config)
+        _check_samples(data)
     with at("augment"):
         augment = augmentation([{"name": a.name, **a.keywords} for a in config.augment])
-    chosen = range(len(config.models)) if models is None else models
-    entrants = tuple(_entrant(config, i, data) for i in chosen)
-    plan = Plan(config, runtime, data, entrants, augment)
+    plan = Plan(config, runtime, data, (), augment)
     _try_out(plan)
-    return plan
+    chosen = range(len(config.models)) if models is None else models
+    return replace(plan, entrants=tuple(_entrant(plan, i) for i in chosen))
 
 
-def _entrant(config: Config, position: int, data: DataSet) -> Entrant:
+def _runtime(config: Config) -> Runtime:
+    """Where it runs; what is wrong begins with the setting that is."""
+    try:
+        return Runtime(config)
+    except BadInput as error:
+        with at("precision" if str(error).startswith("precision") else "device"):
+            raise
+
+
+def _entrant(plan: Plan, position: int) -> Entrant:
+    config = plan.config
     with at("models", position, keywords=("kwargs",)):
-        return make_entrant(config.models[position], config.labels[position], data)
+        entrant = make_entrant(config.models[position], config.labels[position], plan.data)
+    with at("optimizer"):
+        # no memory is taken: all of a parameter is one zero
+        zero = torch.zeros((), device=plan.runtime.device)
+        weights = [nn.Parameter(zero.to(dtype).expand(shape)) for shape, dtype in entrant.weights]
+        try:
+            make_optimizer(config.optimizer, weights)
+        except BadInput as error:
+            raise BadInput(f"{entrant.label}: {error}") from error
+    return entrant
 
 
 def open_data(config: Config) -> DataSet:
@@ -84,6 +104,16 @@ def open_data(config: Config) -> DataSet:
     return load_data(choice.name, root, choice.split_seed, **choice.kwargs)
 
 
+def _check_samples(data: DataSet) -> None:
+    """Read one sample of each split that is open, and compare it with what the data set says; raises ModelcmpError."""
+    opened: tuple[SplitName, ...] = ("train", "val")
+    for name in opened:
+        x, _ = data.split(name).batch(torch.zeros(1, dtype=torch.int64))
+        if tuple(x.shape) != (1, *data.shape):
+            found = shape_text(tuple(x.shape[1:]))
+            raise BadInput(f"{data.name}: its {name} split has samples of {found}, not {shape_text(data.shape)}")
+
+
 def _try_out(plan: Plan) -> None:
     """Make the loss, the optimizer and the schedule once, and change a batch; raises UnknownName or BadInput."""
     with at("loss"):
@@ -91,7 +121,7 @@ def _try_out(plan: Plan) -> None:
     with at("optimizer"):
         optimizer = make_optimizer(plan.config.optimizer, [nn.Parameter(torch.zeros(2, 2))])
     with at("scheduler"):
-        make_scheduler(plan.config.scheduler, optimizer, plan.steps, plan.steps_per_epoch)
+        try_scheduler(plan.config.scheduler, optimizer, plan.steps, plan.steps_per_epoch)
     if plan.augment is not None:
         with at("augment"):
             plan.augment(torch.zeros(2, *plan.data.shape), torch.Generator())
@@ -115,7 +145,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "max_epochs": c.epochs,
         "max_steps": c.max_steps,
         "max_minutes": c.max_minutes,
-        "early_stopping": _listed([c.early_stopping.model_dump()]) if c.early_stopping else "none",
+        "early_stopping": _patience(c.early_stopping),
         "precision": c.precision,
         "device": plan.runtime.title,
         "processes": plan.runtime.share.of,
@@ -123,6 +153,14 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "seed": c.seed,
         "torch": torch.__version__,
     }
+
+
+def _patience(rule: EarlyStopping | None) -> str:
+    """When training is stopped early, in words."""
+    if rule is None:
+        return "none"
+    least = f", min_delta {rule.min_delta:g}" if rule.min_delta else ""
+    return f"{rule.metric}, patience {rule.patience}{least}"
 
 
 def _listed(things: Sequence[dict[str, Any]]) -> str:

@@ -21,7 +21,9 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0  # of the epoch at hand, over its samples
     correct: float = 0.0
+    weight: float = 0.0  # by which the loss's mean divides: samples, unless classes have weights
     seen: int = 0
+    rate: float = 0.0  # learning rate of the last step
     samples: int = 0  # of all epochs
     seconds: float = 0.0  # in steps, over all epochs
     epoch_seconds: float = 0.0
@@ -37,7 +39,7 @@ class Progress:
     def begin_epoch(self, epoch: int) -> None:
         """Forget the sums of the epoch before."""
         self.epoch, self.batch, self.seen = epoch, 0, 0
-        self.loss_sum = self.correct = self.epoch_seconds = 0.0
+        self.loss_sum = self.weight = self.correct = self.epoch_seconds = 0.0
 
     def plain(self) -> dict[str, Any]:
         """All of it as plain data."""

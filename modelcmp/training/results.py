@@ -68,6 +68,7 @@ def load_result(folder: Path) -> RunResult:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not {"name", "model", "status"} <= data.keys():
         raise ModelcmpError(f"{path} is not a result that this version of modelcmp understands")
     values = {k: v for k, v in data.items() if k in known}
-    return RunResult(
-        **{**values, "classes": tuple(values.get("classes", ())), "history": tuple(values.get("history", ()))}
-    )
+    listed = {k: tuple(values.get(k) or ()) for k in ("classes", "history") if isinstance(values.get(k, []), list)}
+    if len(listed) < 2 or not all(isinstance(row, dict) for row in listed["history"]):
+        raise ModelcmpError(f"{path} is damaged: classes and history are lists")
+    return RunResult(**{**values, **listed})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BadInput
+from ..engines import ENGINES
+from ..errors import BadInput, ModelcmpError
 from .config import Config
 from .entrants import Entrant
 from .one import test_one, train_one
@@ -17,7 +18,7 @@ from .results import RunResult, load_result
 from .runtime import configured
 from .side_by_side import Means, train_side_by_side
 from .stopping import Interrupted, StopSign, watching_signals
-from .workspace import Workspace, begin, check_free, default_path, near
+from .workspace import CONFIG, Workspace, begin, check_unchanged, default_path, near
 
 _ALONE = Means()
 
@@ -37,46 +38,57 @@ def train(config: Config, *, force: bool = False, means: Means = _ALONE, listene
     Raises BadInput for what cannot be trained, before anything is written; Interrupted after a signal, with all saved.
     """
     workspace = Workspace(Path(config.workspace) if config.workspace else default_path())
-    with configured(config), watching_signals(StopSign(), workspace.stop_file) as sign:
-        listener = listener or Silent()
-        check_free(workspace, config, force)
-        listener.phase("loading data and checking models")
-        plan = make_plan(config)
-        workspace = Workspace(plan.runtime.told(workspace.path))
-        if plan.runtime.main:
-            begin(workspace, config, force)
-        return _compare(plan, workspace, means, listener, sign)
+    return _run(config, workspace, means, listener, lambda w, plan: begin(w, config, plan.data.digests, force))
 
 
 def resume(path: Path, *, means: Means = _ALONE, listener: Listener | None = None) -> Trained:
     """Go on with the comparison in a workspace: models that are finished are not trained again.
 
-    Raises BadInput where the folder holds none, Interrupted after a signal, with all saved.
+    Raises BadInput where the folder holds none, or where config or data have changed; Interrupted after a signal.
     """
     workspace = Workspace(path)
     config = workspace.config()
+    return _run(config, workspace, means, listener, lambda w, plan: check_unchanged(w, config, plan.data.digests))
+
+
+def _run(
+    config: Config,
+    workspace: Workspace,
+    means: Means,
+    listener: Listener | None,
+    enter: Callable[[Workspace, Plan], None],
+) -> Trained:
+    """Plan, lock the workspace, ``enter`` it, and compare; the processes that only help follow the first."""
+    ENGINES[means.engine]
     with configured(config), watching_signals(StopSign(), workspace.stop_file) as sign:
         listener = listener or Silent()
         listener.phase("loading data and checking models")
-        return _compare(make_plan(config), workspace, means, listener, sign)
+        plan = make_plan(config)
+        if not means.alone and plan.runtime.share.of > 1:
+            raise BadInput("several processes share each model here: leave --jobs and --engine out")
+        workspace = Workspace(plan.runtime.told(workspace.path))
+        if not plan.runtime.main:
+            plan.runtime.told(None)
+            return _all(plan, workspace, means, Silent(), sign)
+        try:
+            sign.check("stopped before training")
+            with workspace.locked():
+                enter(workspace, plan)
+                plan.runtime.told(None)
+                return _all(plan, workspace, means, listener, sign)
+        except Interrupted as stop:
+            raise Interrupted(stop.number, f"{stop}{_way_on(workspace)}") from None
 
 
-def _compare(plan: Plan, workspace: Workspace, means: Means, listener: Listener, sign: StopSign) -> Trained:
-    if not means.alone and plan.runtime.share.of > 1:
-        raise BadInput("several processes share each model here: leave --jobs and --engine out")
-    if not plan.runtime.main:
-        return _all(plan, workspace, means, Silent(), sign)
-    try:
-        with workspace.locked():
-            return _all(plan, workspace, means, listener, sign)
-    except Interrupted as stop:
-        hint = f"go on with `compare-models train --resume {near(workspace.path)}`"
-        raise Interrupted(stop.number, f"{stop}; {hint}") from None
+def _way_on(workspace: Workspace) -> str:
+    if not (workspace.path / CONFIG).is_file():
+        return ""
+    return f"; go on with `compare-models train --resume {near(workspace.path)}`"
 
 
 def _all(plan: Plan, workspace: Workspace, means: Means, listener: Listener, sign: StopSign) -> Trained:
     """Train all, then test all: nobody looks at the test split before every choice is made."""
-    known = {e.label: plan.runtime.told(finished(workspace, e.label)) for e in plan.entrants}
+    known = {e.label: plan.runtime.told(finished(workspace, e.label, listener)) for e in plan.entrants}
     left = [e for e in plan.entrants if known[e.label] is None]
     listener.planned({e.label: plan.steps if e in left else 0 for e in plan.entrants})
     trained = _train(plan, left, workspace, means, listener, sign)
@@ -106,10 +118,14 @@ def _tested(plan: Plan, entrant: Entrant, workspace: Workspace, result: RunResul
     return test_one(plan, entrant, workspace, result)
 
 
-def finished(workspace: Workspace, label: str) -> RunResult | None:
-    """A model's result if there is nothing left to train."""
+def finished(workspace: Workspace, label: str, listener: Listener) -> RunResult | None:
+    """A model's result if there is nothing left to train; a damaged one is made again from the checkpoint."""
     folder = workspace.run(label)
     if not (folder / RESULT).is_file():
         return None
-    result = load_result(folder)
+    try:
+        result = load_result(folder)
+    except ModelcmpError as error:
+        listener.warned(f"{error}; {label} goes on from its checkpoint")
+        return None
     return result if result.status in ("finished", "diverged") else None

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import BadInput
 from .batches import Share
 from .config import Config
+from .memory import keep_freed_memory
 
 
 class Runtime:
@@ -110,6 +111,7 @@ def configured(config: Config) -> Iterator[None]:
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     state = random_state()
+    keep_freed_memory()
     try:
         if config.threads is not None:
             torch.set_num_threads(config.threads)

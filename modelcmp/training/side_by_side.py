@@ -45,6 +45,9 @@ def train_side_by_side(
     """Train models in the processes of an engine; raises Interrupted when a signal has stopped them."""
     if not left:
         return {}
+    workspace.stop_file.unlink(missing_ok=True)  # of a run that was killed while it stopped
+    sign.check("stopped before training")
+    listener.phase("starting processes")
     positions = {label: i for i, label in enumerate(plan.config.labels)}
     jobs = [Job(e.label, {"workspace": str(workspace.path), "model": positions[e.label]}) for e in left]
     task = Task("modelcmp.training.side_by_side:train_in_job")
@@ -57,7 +60,8 @@ def train_side_by_side(
             result = _result(plan, entrant, workspace, outcome.error.message if outcome.error else None)
             results[entrant.label] = result
             listener.ended(result)
-    sign.check("all models were stopped after the step at hand and saved")
+    if any(result.status == "stopped" for result in results.values()):
+        sign.check("the models at hand were stopped after their step and saved")
     return results
 
 

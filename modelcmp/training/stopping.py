@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -42,7 +42,8 @@ class StopSign:
         if self.number is None and self._file is not None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK_EVERY_S
             if self._file.exists():
-                self.number = int(self._file.read_text("ascii") or signal.SIGTERM)
+                words = self._file.read_text("ascii", "replace")
+                self.number = int(words) if words.isdigit() else int(signal.SIGTERM)
         return self.number is not None
 
     def check(self, message: str) -> None:
@@ -67,7 +68,8 @@ def watching_signals(sign: StopSign, hand_on: Path | None = None) -> Iterator[St
             raise KeyboardInterrupt
         sign.number = number
         if hand_on is not None:
-            hand_on.write_text(str(number), "ascii")
+            with suppress(OSError):  # nobody listens yet, or there is no room: those who train here know
+                hand_on.write_text(str(number), "ascii")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,18 @@ from filelock import FileLock, Timeout
 
 from ..errors import BadInput, ModelcmpError, OutputError
 from ..files import write_whole
+from ..tracking.names import check_name
 from .config import Config
-from .config_file import as_yaml, load_config
+from .config_file import as_data, as_yaml, load_config, make_config
+from .data.base import SplitName
 from .names import folder_name
 
 CONFIG = "config.yaml"
+IDENTITY = "identity.json"
 #: Keys that may change when a run goes on: they decide nothing that is computed.
 _FREE = ("workspace", "tags", "trackers", "description", "workers", "checkpoint_interval")
-#: What a comparison writes besides the folders of its models.
-_OURS = (CONFIG, "trained_models", "model_comparison_summary.csv", "model_comparison_summary.json", ".stop",
+#: What a comparison writes besides the folders and weights of its models.
+_OURS = (CONFIG, IDENTITY, ".stop", "model_comparison_summary.csv", "model_comparison_summary.json",
          "comparison_training_curves.png", "comparison_metrics.png", "comparison_confusion_matrices.png",
          "comparison_roc_curves.png")  # fmt: skip
 
@@ -30,7 +35,7 @@ class Workspace:
     """The folder of a comparison."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = Path(os.path.abspath(path))
 
     def run(self, label: str) -> Path:
         """The folder of a model's session."""
@@ -47,20 +52,28 @@ class Workspace:
 
     def config(self) -> Config:
         """The config of the comparison; raises BadInput where the folder holds none."""
-        if not (self.path / CONFIG).is_file():
-            raise BadInput(f"{self.path} is no workspace of `compare-models train`: it holds no {CONFIG}")
-        return load_config(self.path / CONFIG)
+        file = self.path / CONFIG
+        if not file.is_file():
+            raise BadInput(f"{near(self.path)} is no workspace of `compare-models train`: it holds no {CONFIG}")
+        return load_config(file)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other trainings out; raises ModelcmpError where one is at work."""
+        """Keep other trainings out; raises ModelcmpError where one is at work, OutputError without a folder."""
+        lock = FileLock(str(self.path / ".lock"), timeout=0)
         try:
-            with FileLock(str(self.path / ".lock"), timeout=0):
-                yield
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except Timeout:
             raise ModelcmpError(
-                f"{self.path} is being trained in by another process: wait, or name another workspace"
+                f"{near(self.path)} is being trained in by another process: wait, or name another workspace"
             ) from None
+        except OSError as error:
+            raise OutputError(f"cannot write {near(self.path)}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def near(path: Path) -> Path:
@@ -74,31 +87,46 @@ def default_path() -> Path:
     return Path(f"comparison-{datetime.now():%Y%m%dT%H%M%S}")
 
 
-def begin(workspace: Workspace, config: Config, force: bool = False) -> None:
-    """Make a workspace for a config; ``force`` clears what another comparison left there. Raises OutputError."""
+def begin(workspace: Workspace, config: Config, digests: Mapping[SplitName, str], force: bool = False) -> None:
+    """Make a workspace for a config, inside its lock; ``force`` clears what another comparison left there.
+
+    Raises BadInput where the folder is in use, OutputError where it cannot be written.
+    """
+    check_free(workspace, config, force)
     path = near(workspace.path)
     try:
         if force:
-            _clear(workspace)
-        workspace.path.mkdir(parents=True, exist_ok=True)
+            _clear(workspace, config)
         (workspace.path / "trained_models").mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    text = (
-        f"# Go on with it, or see it again:\n#   compare-models train --resume {path}\n#   compare-models rank {path}\n"
-    )
-    write_whole(workspace.path / CONFIG, text + as_yaml(config))
+    kept = _found_from_anywhere(config)
+    identity = {"config": as_data(kept), "digests": dict(digests)}
+    write_whole(workspace.path / IDENTITY, json.dumps(identity, indent=1) + "\n")
+    hint = f"# Go on with it: compare-models train --resume {path}\n# See it again: compare-models rank {path}\n"
+    write_whole(workspace.path / CONFIG, hint + as_yaml(kept))
 
 
 def check_free(workspace: Workspace, config: Config, force: bool = False) -> None:
-    """Refuse a folder that is in use; raises BadInput."""
-    path = workspace.path
-    shown = near(path)
-    if path.exists() and not path.is_dir():
-        raise BadInput(f"{shown} is a file: name a folder for --out-dir")
-    if force or not (path / CONFIG).is_file():
+    """Refuse a folder that is in use or that holds something else; raises BadInput."""
+    path, shown = workspace.path, near(workspace.path)
+    check_name("workspace", path.name)
+    if (path / CONFIG).is_file():
+        _check_other(workspace, config, force)
+    elif not force and (taken := [label for label in config.labels if workspace.run(label).exists()]):
+        raise BadInput(
+            f"{shown} holds {folder_name(taken[0])} of an unknown config: name another folder with --out-dir, "
+            "or start over in it with --force"
+        )
+
+
+def _check_other(workspace: Workspace, config: Config, force: bool) -> None:
+    shown = near(workspace.path)
+    if not (workspace.path / IDENTITY).is_file():
+        raise BadInput(f"{shown} holds a {CONFIG} that `compare-models train` has not written: name another folder")
+    if force:
         return
-    changed = differences(workspace.config(), config)
+    changed = differences(workspace.config(), _found_from_anywhere(config))
     if changed:
         raise BadInput(
             f"{shown} holds a comparison of another config ({'; '.join(changed)}): "
@@ -108,6 +136,26 @@ def check_free(workspace: Workspace, config: Config, force: bool = False) -> Non
         f"{shown} holds this comparison already: `compare-models train --resume {shown}` goes on with it, "
         f"`compare-models rank {shown}` shows it, --force starts over"
     )
+
+
+def check_unchanged(workspace: Workspace, config: Config, digests: Mapping[SplitName, str]) -> None:
+    """Refuse to go on where the config or the data are not those that the comparison began with; raises BadInput."""
+    file = workspace.path / IDENTITY
+    try:
+        identity = json.loads(file.read_text("utf-8"))
+        began, seen = make_config(identity["config"]), identity["digests"]
+    except (OSError, ValueError, TypeError, KeyError, ModelcmpError) as error:
+        raise BadInput(f"{near(file)} cannot be read, which says what the comparison began with: {error}") from error
+    if changed := differences(began, config):
+        raise BadInput(
+            f"{near(workspace.path / CONFIG)} was changed since training began ({'; '.join(changed)}): "
+            "put it back, or train into another folder"
+        )
+    if other := [split for split in seen if seen[split] != digests.get(split)]:
+        raise BadInput(
+            f"the data of {near(workspace.path)} have changed since training began (split {', '.join(other)}): "
+            "put them back, or train into another folder"
+        )
 
 
 def differences(old: Config, new: Config) -> list[str]:
@@ -120,6 +168,23 @@ def differences(old: Config, new: Config) -> list[str]:
     return [f"{k}: {_short(a[k])} there, {_short(b[k])} here" for k in a if k not in _FREE and a[k] != b[k]]
 
 
+def _found_from_anywhere(config: Config) -> Config:
+    """The config with the user's own files and folders named from the root, so that a run can go on from any folder."""
+    models = [m.model_copy(update={"name": _absolute(m.name)}) for m in config.models]
+    root = config.data.root
+    placed = {} if root is None else {"root": os.path.abspath(root)}
+    data = config.data.model_copy(update={"name": _absolute(config.data.name), **placed})
+    given = {"data"} & config.model_fields_set
+    return config.model_copy(update={"models": models, **({"data": data} if given else {})})
+
+
+def _absolute(spec: str) -> str:
+    file, colon, name = spec.rpartition(":")
+    if file.endswith(".py"):
+        return f"{os.path.abspath(file)}{colon}{name}"
+    return os.path.abspath(spec) if spec.endswith(".py") else spec
+
+
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         value = {k: v for k, v in value.items() if v not in (None, {}, 0)}
@@ -129,14 +194,15 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _clear(workspace: Workspace) -> None:
-    """Remove what a comparison wrote, and nothing else."""
-    for folder in workspace.path.glob(folder_name("*")):
-        if (folder / "session.json").is_file():
-            shutil.rmtree(folder)
+def _clear(workspace: Workspace, config: Config) -> None:
+    """Remove what the comparison of the folder's config, or one of this config, wrote, and nothing else."""
+    labels: Sequence[str] = config.labels
+    if (workspace.path / CONFIG).is_file():
+        with suppress(ModelcmpError):  # damaged: what it named is left where it is
+            labels = [*labels, *workspace.config().labels]
+    for label in labels:
+        if (workspace.run(label) / "session.json").is_file():
+            shutil.rmtree(workspace.run(label))
+        workspace.weights(label).unlink(missing_ok=True)
     for name in _OURS:
-        place = workspace.path / name
-        if place.is_dir():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
+        (workspace.path / name).unlink(missing_ok=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -26,32 +26,46 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML text as data; ``lines`` holds the line of each key and item by its path."""
+    """A YAML text as data; ``lines`` holds the line of each key and item by its path.
+
+    ``said`` holds what was given instead by an option, as it was typed (``--lr``), by its path.
+    """
 
     data: Any
     lines: dict[tuple[str | int, ...], int]
     name: str
+    said: Mapping[tuple[str | int, ...], str] = field(default_factory=dict)
 
     def where(self, place: Place) -> str:
-        """``file.yaml:7`` of a value, or of the closest thing around it that the text holds.
+        """``file.yaml:7`` of a value, or of the closest thing around it that the text holds, or its option.
 
         >>> parse("a: 1\\nb:\\n  c: 2\\n", "x.yaml").where(("b", "c", "d"))
         'x.yaml:3'
         """
-        line = self.line(place)
-        return self.name if line is None else f"{self.name}:{line}"
+        return self.found(place) or self.name
 
-    def without(self, keys: Iterable[str]) -> Document:
-        """The same without the lines of some keys, whose values come from elsewhere."""
-        gone = set(keys)
-        return replace(self, lines={path: line for path, line in self.lines.items() if path[0] not in gone})
-
-    def line(self, place: Place) -> int | None:
-        """The line of a value, or of the closest thing around it; None where the text holds neither."""
+    def found(self, place: Place) -> str | None:
+        """The same; None where neither the text nor an option holds it."""
         path = tuple(place)
-        while path and path not in self.lines:
+        while path:
+            if path in self.said:
+                return self.said[path]
+            if path in self.lines:
+                return f"{self.name}:{self.lines[path]}"
             path = path[:-1]
-        return self.lines.get(path)
+        return None
+
+    def over(self, said: Mapping[tuple[str | int, ...], str]) -> Document:
+        """The same with options over it: the lines of what they replace are gone."""
+        kept = {p: n for p, n in self.lines.items() if not any(p[: len(path)] == path for path in said)}
+        return replace(self, lines=kept, said={**self.said, **said})
+
+    def renamed(self, old: str, new: str) -> Document:
+        """The same with another name for a key at the top."""
+        data = {new if key == old else key: value for key, value in self.data.items()}
+        return replace(
+            self, data=data, lines={(new if p[0] == old else p[0], *p[1:]): n for p, n in self.lines.items()}
+        )
 
 
 def parse(text: str, name: str) -> Document:

@@ -93,3 +93,8 @@ def class_counts(examples: Examples, classes: Sequence[str]) -> dict[str, int]:
     """How many examples each class has."""
     counts = torch.bincount(examples.targets, minlength=len(classes)).tolist()
     return dict(zip(classes, counts, strict=True))
+
+
+def all_finite(x: Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinities."""
+    return bool(torch.isfinite(x).all())

@@ -19,7 +19,7 @@ from ...registry import suggest
 from ...sources.user_code import load
 from ..arguments import check_arguments
 from .arrays import Pool, Recipe, from_pool, from_splits
-from .base import DataSet, SplitName
+from .base import DataSet, SplitName, all_finite
 from .mapped import Mapped, class_numbers, mapped
 from .splits import digest, stratified
 
@@ -135,7 +135,7 @@ def _part(what: str, part: Any) -> Pool | Mapped:
         raise BadInput(f"{what} has inputs of shape {tuple(x.shape)}: give (examples, ...), and one example at least")
     if x.dtype is not torch.uint8:
         x = x.to(torch.float32)
-        if not bool(torch.isfinite(x).all()):
+        if not all_finite(x):
             raise BadInput(f"{what} holds inputs that are NaN or infinite: remove or replace them")
     return Pool(x, targets)
 
@@ -167,9 +167,9 @@ def _classes(spec: str, targets: Tensor, stated: Any) -> tuple[str, ...]:
 
 
 def _of_pools(recipe: Recipe, pools: Mapping[SplitName, Pool]) -> DataSet:
-    if len({tuple(p.inputs.shape[1:]) for p in pools.values()}) > 1:
-        shapes = ", ".join(f"{name} {tuple(p.inputs.shape[1:])}" for name, p in pools.items())
-        raise BadInput(f"{recipe.name}: its splits have different shapes ({shapes}): bring them to one")
+    shapes = {name: tuple(p.inputs.shape[1:]) for name, p in pools.items()}
+    if len(set(shapes.values())) > 1:
+        raise BadInput(f"{recipe.name}: its splits have different shapes ({_said(shapes)}): bring them to one")
     train, val, test = (pools.get(name) for name in SPLITS)
     assert train is not None
     if val is None:
@@ -186,11 +186,13 @@ def _of_mapped(recipe: Recipe, parts: Mapping[SplitName, Mapped]) -> DataSet:
     taken = stratified(recipe.name, parts["train"].targets, tuple(fractions[m] for m in missing), recipe.split_seed)
     done = {name: parts["train"].take(p) for name, p in zip(("train", *missing), taken, strict=True)}
     splits: dict[SplitName, Mapped] = {name: done[name] if name in done else parts[name] for name in SPLITS}
-    first, _ = splits["train"].batch(torch.zeros(1, dtype=torch.int64))
+    shapes = {name: _shape_of(part) for name, part in splits.items()}
+    if len(set(shapes.values())) > 1:
+        raise BadInput(f"{recipe.name}: its splits have different shapes ({_said(shapes)}): bring them to one")
     return DataSet(
         name=recipe.name,
         classes=recipe.classes,
-        shape=tuple(first.shape[1:]),
+        shape=shapes["train"],
         train=splits["train"],
         val=splits["val"],
         open_test=lambda: splits["test"],
@@ -198,3 +200,13 @@ def _of_mapped(recipe: Recipe, parts: Mapping[SplitName, Mapped]) -> DataSet:
         binary=recipe.binary,
         notes=recipe.notes,
     )
+
+
+def _shape_of(part: Mapped) -> tuple[int, ...]:
+    """That of its first and last example, which are read; raises BadInput where they differ."""
+    ends = torch.tensor([0, len(part) - 1])
+    return tuple(part.batch(ends)[0].shape[1:])
+
+
+def _said(shapes: Mapping[SplitName, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())

@@ -129,11 +129,9 @@ def load_predictions(path: Path) -> Predictions:
     try:
         found = _read(path)
     except FileNotFoundError:
-        raise ModelcmpError(f"there are no predictions at {path}: evaluate the run again to write them") from None
+        raise ModelcmpError(f"there are no predictions at {path}") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise ModelcmpError(
-            f"{path} holds no predictions that can be read ({error}): evaluate the run again to write them"
-        ) from error
+        raise ModelcmpError(f"{path} holds no predictions that can be read: {error}") from error
     if int(found["schema"]) != SCHEMA:
         raise ModelcmpError(f"{path} is of schema {int(found['schema'])}, this version of modelcmp reads {SCHEMA}")
     try:
