@@ -116,3 +116,48 @@ def test_no_folder_of_this_machine_is_told() -> None:
         == "no 'lib.so', see docs/a.md or https://a.org/b/c"
     )
     assert "/tmp" not in command_line(["--output", "/tmp/here/b.md", "--command=/tmp/venv/bin/compare-models"])
+
+
+def test_all_training_loops_do_the_same_work(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from train_loops import LOOPS, make_work
+
+    from modelcmp.training.runtime import configured
+
+    work = make_work("mlp", {"name": "digits", "kwargs": {"size": 8}}, 256, tmp_path)
+    with configured(work.plan.config):
+        for asked in (replace(work, epochs=2), replace(work, steps=3)):
+            rounds = {name: LOOPS[name].run(asked) for name in ("ours", "bars", "bare", "loader")}
+            assert len(rounds["bare"].losses) == asked.epochs * asked.steps
+            assert rounds["bare"].losses[-1] < rounds["bare"].losses[0]
+            for name, found in rounds.items():
+                assert found.losses == pytest.approx(rounds["bare"].losses, abs=1e-6), name
+                assert found.seconds > 0
+    assert work.steps == 5  # 1,258 samples
+
+
+def test_ratios_are_taken_within_rounds_and_the_worst_is_judged() -> None:
+    from train_overhead import EMPTY, Result, ratios_table, targets_table
+    from train_startup import Startup
+
+    calm = Result("a", 2, rounds=[{"ours": 100.0, "bare": 100.0}, {"ours": 50.0, "bare": 50.0}])
+    slow = Result("b", 2, rounds=[{"ours": 90.0, "bare": 100.0, "lightning": 45.0}] * 2)
+    empty = Result(EMPTY, 1, rounds=[{"ours": 1000.0, "bare": 2000.0}])
+    assert slow.ratios("bare") == [0.9, 0.9]
+    assert empty.extra_us() == pytest.approx(500)
+    startup = Startup([3.0, 3.2], {("--model", "mlp"): [4.0, 4.2], ("--recipe", "quickstart"): [5.0, 5.6]})
+    rows = targets_table([calm, slow, empty], startup).rows
+    assert [row[2:] for row in rows] == [("0.900", "no"), ("–", "–"), ("2.000", "yes"), ("2.20", "no")]
+    assert "not idle" not in ratios_table([calm, slow, empty]).notes[0]
+    calm.rounds[0]["bare"] = 300.0
+    assert "not idle, measure again: a (2)." in ratios_table([calm, slow, empty]).notes[0]
+
+
+def test_an_unknown_case_of_training_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    from train_overhead import parse
+
+    with pytest.raises(SystemExit):
+        parse(["--cases", "mlp, digits; lstm, text"])
+    assert "no case 'lstm, text'" in capsys.readouterr().err
+    assert parse(["--quick"]).threads == [2]
