@@ -41,6 +41,8 @@ from modelcmp.training.runtime import seed_all
 from modelcmp.training.stopping import StopSign
 
 clock = time.perf_counter
+#: First steps of a round that are not timed: they find caches cold, and memory that was given back.
+WARM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How long the training epochs took, and the loss of every step."""
+    """How long the training epochs took after the first WARM steps, and the loss of every step."""
 
     seconds: float
     losses: list[float]
@@ -93,7 +95,7 @@ class Round:
     @property
     def steps_per_second(self) -> float:
         """Over all epochs together."""
-        return len(self.losses) / self.seconds
+        return (len(self.losses) - WARM) / self.seconds
 
 
 def make_work(model: Any, data: Any, batch_size: int, folder: Path) -> Work:
@@ -149,9 +151,14 @@ class _TimedLoop(Loop):
     timed = 0.0
 
     def _train_epoch(self, epoch: int) -> None:
-        start = clock()
+        self._start = clock()
         super()._train_epoch(epoch)
-        self.timed += clock() - start
+        self.timed += clock() - self._start
+
+    def _after_step(self, stop: bool, last: bool) -> bool:
+        if self.progress.step == WARM:
+            self.timed, self._start = 0.0, clock()
+        return super()._after_step(stop, last)
 
 
 class _Terminal(io.TextIOBase):
@@ -202,6 +209,8 @@ def _by_hand(work: Work, feed: Callable[[int], Iterator[tuple[Tensor, Tensor]]])
             optimizer.zero_grad()
             value = loss.item()
             losses.append(value)
+            if len(losses) == WARM:
+                seconds, start = 0.0, clock()
             loss_sum += value * len(y)
             correct += (logits.argmax(1) == y).sum().item()
             seen += len(y)
@@ -269,6 +278,10 @@ def _lightning_module(work: Work) -> Any:
 
         def on_train_epoch_start(self) -> None:
             self._start = clock()
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            if len(self.losses) == WARM:
+                self.seconds, self._start = 0.0, clock()
 
         def on_train_epoch_end(self) -> None:
             self.seconds += clock() - self._start

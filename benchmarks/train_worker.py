@@ -23,6 +23,8 @@ from modelcmp.errors import ModelcmpError
 
 #: Steps over which losses are compared, and how far apart they may be.
 CHECKED, CLOSE = 5, 1e-6
+#: Steps of the shortest round.
+_FEWEST = 8
 
 
 def main(order: dict[str, Any]) -> int:
@@ -65,7 +67,7 @@ def _sized(work: Work, seconds: float) -> Work:
     """Whole epochs that take the loop by hand some time, or part of one."""
     wanted = seconds * LOOPS["bare"].run(replace(work, steps=min(2 * CHECKED, work.steps))).steps_per_second
     if wanted < work.steps:
-        return replace(work, steps=max(3, round(wanted)))
+        return replace(work, steps=min(work.steps, max(_FEWEST, round(wanted))))
     return replace(work, epochs=round(wanted / work.steps))
 
 

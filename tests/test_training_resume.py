@@ -220,7 +220,7 @@ def test_a_changed_config_or_changed_data_are_refused(net, tmp_path):
     with pytest.raises(Interrupted):
         run.train(config(net, tmp_path / "w", **changes), listener=StopAt(7))
     torch.manual_seed(2)  # the factory draws other numbers
-    with pytest.raises(BadInput, match="the data of .* have changed"):
+    with pytest.raises(BadInput, match=r"the data of .* have changed"):
         run.resume(tmp_path / "w")
     file = tmp_path / "w" / "config.yaml"
     file.write_text(file.read_text().replace("batch_size: 10", "batch_size: 20"))

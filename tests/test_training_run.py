@@ -150,7 +150,8 @@ def test_a_run_goes_on_from_another_folder(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     (tmp_path / "here" / "net.py").write_text(
-        "from torch import nn\ndef build(num_classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))\n"
+        "from torch import nn\ndef build(num_classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))\n"
     )
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(Interrupted):
@@ -169,7 +170,7 @@ def test_damaged_results_and_predictions_are_named_with_what_helps(tmp_path):
     assert evaluate_again(folder, from_weights=True).val["accuracy"] == before.val["accuracy"]
     for text in ("{", json.dumps({"schema": 1, "name": "x", "model": "y", "status": "finished", "history": 3})):
         (folder / "result.json").write_text(text)
-        with pytest.raises(ModelcmpError, match="result.json"):
+        with pytest.raises(ModelcmpError, match=r"result\.json"):
             load_result(folder)
         assert run.resume(tmp_path / "w").results[0].val["accuracy"] == before.val["accuracy"]
 
