@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,12 +39,24 @@ def readme_commands():
     return [line for line in lines if "--install-completion" not in line and "net.py" not in line]
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """What became of each command of the README; two run at a time."""
+
+    def run(command):
+        folder = tmp_path_factory.mktemp("readme")
+        (folder / "budget.toml").write_text('[limits]\nparams = "30M"\n')
+        own = {"MODELCMP_CACHE": str(folder / "cache"), "MODELCMP_DEVICES": str(folder / "devices")}
+        program = [sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]]
+        return subprocess.run(program, cwd=folder, capture_output=True, text=True, env={**os.environ, **own})
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(readme_commands(), pool.map(run, readme_commands()), strict=True))
+
+
 @pytest.mark.parametrize("command", readme_commands())
-def test_readme_commands_run(command, tmp_path):
-    (tmp_path / "budget.toml").write_text('[limits]\nparams = "30M"\n')
-    done = subprocess.run(
-        [sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]], cwd=tmp_path, capture_output=True, text=True
-    )
+def test_readme_commands_run(command, ran):
+    done = ran[command]
     assert done.returncode == 0, done.stderr
     assert done.stdout or "wrote" in done.stderr
 

@@ -37,9 +37,12 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize(
     "launcher",
     [
-        ("torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29513", "-m", "modelcmp_cli", "train"),
+        ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "modelcmp_cli", "train"),
+        pytest.param(
         ("accelerate.commands.launch", "--use_fsdp", "--num_processes", "2", "--num_machines", "1", "--mixed_precision",
          "no", "--dynamo_backend", "no", "--main_process_port", "29514", "-m", "modelcmp_cli", "train"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["torchrun, DDP", "accelerate launch, FSDP"],
 )  # fmt: skip

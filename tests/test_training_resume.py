@@ -108,7 +108,7 @@ def assert_same(a, b, path=""):
         assert a == b, path
 
 
-@pytest.mark.parametrize("step", [1, 12, 13, 14, 30])  # 13 steps an epoch
+@pytest.mark.parametrize("step", [1, 13, 30])  # 13 steps an epoch
 def test_a_signal_finishes_the_step_and_resume_ends_bitwise_equal(step, net, whole, tmp_path):
     with pytest.raises(Interrupted, match=f"stopped after step {step} ") as stop:
         run.train(config(net, tmp_path / "w"), listener=StopAt(step))
@@ -127,7 +127,7 @@ def test_two_stops_are_no_more_than_one(net, whole, tmp_path):
     assert_same(state(whole), state(tmp_path / "w"))
 
 
-@pytest.mark.parametrize("after", [0.05, 0.25])
+@pytest.mark.parametrize("after", [0.2])
 def test_kill_loses_no_more_than_the_steps_since_the_last_checkpoint(after, net, whole, tmp_path):
     path = tmp_path / "w"
     code = (
@@ -238,19 +238,19 @@ def test_a_workspace_in_use_loses_nothing_to_force(net, tmp_path):
 
 
 def test_force_removes_only_what_the_comparison_wrote(net, tmp_path):
-    path = trained(net, tmp_path / "w", max_steps=2)
+    path = trained(net, tmp_path / "w", max_steps=5)
     foreign = [path / "trained_models" / "mine.pt", path / "comparison-mine" / "session.json", path / "notes.txt"]
     for file in foreign:
         file.parent.mkdir(exist_ok=True)
         file.write_text("mine")
     with pytest.raises(BadInput, match="another config"):
-        trained(net, path, max_steps=3)
-    run.train(config(net, path, max_steps=3), force=True)
+        trained(net, path, max_steps=6)
+    run.train(config(net, path, max_steps=6), force=True)
     assert all(file.read_text() == "mine" for file in foreign)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.yaml").write_text("host: x")
     with pytest.raises(BadInput, match="has not written"):
-        run.train(config(net, tmp_path / "other", max_steps=2), force=True)
+        run.train(config(net, tmp_path / "other", max_steps=5), force=True)
     (path / "config.yaml").unlink()
     with pytest.raises(BadInput, match="of an unknown config"):
-        trained(net, path, max_steps=3)
+        trained(net, path, max_steps=6)

@@ -1,7 +1,7 @@
 """What a training run is told: every key, its default and its meaning.
 
 Loaded without torch, so that a mistyped key is refused at once. What only torch can judge (the keywords of an
-optimizer, the shape that a model takes) is judged in :mod:`~modelcmp.training.setup`, before training starts.
+optimizer, the shape that a model takes) is judged in :mod:`~modelcmp.training.plan`, before training starts.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from .config import Config, EarlyStopping
 from .data import load_data
 from .data.augment import augmentation
 from .data.base import DataSet, SplitName
-from .entrants import Entrant, make_entrant
+from .entrants import FORWARDS_A_STEP, Entrant, make_entrant
 from .learner import Augment
 from .optimisation import make_loss, make_optimizer, try_scheduler
 from .places import at
@@ -48,8 +48,6 @@ class Plan:
 
     def flops_per_epoch(self, entrant: Entrant) -> int | None:
         """Of forward and backward over the training split."""
-        from .entrants import FORWARDS_A_STEP
-
         return None if entrant.flops is None else entrant.flops * FORWARDS_A_STEP * len(self.data.train)
 
 
