@@ -137,6 +137,19 @@ def test_evaluate_finds_the_same_figures_again(trained, cli):
     assert load_result(run).test["loss"] == pytest.approx(before.test["loss"], rel=1e-5)
 
 
+def test_evaluate_goes_on_where_one_run_cannot_be_read(trained, cli):
+    file = trained[0] / "comparison-cnn" / "predictions" / "val.npz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    try:
+        code, out, err = cli("evaluate", trained[0])
+    finally:
+        file.write_bytes(whole)
+    assert code == 1
+    assert "--from-weights` makes them again" in err
+    assert "mlp" in out
+
+
 def test_an_occupied_workspace_is_refused_and_nothing_in_it_changes(trained, cli):
     folder = trained[0].parent
     before = {p: p.stat().st_mtime_ns for p in trained[0].rglob("*") if p.is_file()}

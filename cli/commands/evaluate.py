@@ -32,17 +32,28 @@ def evaluate(
       compare-models evaluate runs/spots/comparison-resnet --from-weights
       compare-models evaluate runs/spots --format json --output metrics.json
     """
+    from modelcmp.errors import ModelcmpError
     from modelcmp.training.again import evaluate_again, find_runs, load_runs
 
     style = opt.choose_format(format, output)
     folders = find_runs(runs)
+    failed = []
     with screen.progress(len(folders)) as progress:
         for done, folder in enumerate(folders):
             progress(folder.name, done)
-            evaluate_again(folder, from_weights=again, tell=screen.note)
+            try:
+                evaluate_again(folder, from_weights=again, tell=screen.note)
+            except ModelcmpError as error:  # the others are evaluated all the same
+                failed.append(error)
+    for error in failed:
+        screen.error(str(error))
+    if len(failed) == len(folders):
+        return failed[0].exit_code
     from modelcmp.reports.training_outputs import write_outputs
+    from modelcmp.training.workspace import CONFIG
 
-    for workspace in dict.fromkeys(f.absolute().parent for f in folders):
+    parents = dict.fromkeys(f.absolute().parent for f in folders)
+    for workspace in (p for p in parents if (p / CONFIG).is_file()):
         write_outputs(load_runs([workspace])[0], workspace)
     show(load_runs(runs)[0], style, output)
-    return 0
+    return 1 if failed else 0

@@ -186,8 +186,9 @@ def report(trained: Trained, style: str) -> int:
     if style == "table":
         screen.note(f"wrote {_listed(written)} and trained_models/ into {near(trained.workspace)}")
     unfinished = [r for r in trained.results if r.status != "finished" or r.test is None]
-    for r in unfinished if style != "table" else ():  # the table's own lines say it
-        screen.error(f"{r.name} {r.status}: {r.message}")
+    for r in unfinished:
+        if style != "table" or r.status == "finished":  # else the table's own lines say it
+            screen.error(f"{r.name} {r.status}: {r.message}")
     return 1 if unfinished else 0
 
 
