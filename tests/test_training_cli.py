@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,21 @@ def test_the_session_tells_the_whole_story(trained):
     assert [row["epoch"] for row in session.tracks["val"]] == [1, 2]
     assert [row["message"] for row in session.logs][-1] == "finished"
     assert list((trained[0] / "comparison-mlp").rglob("events.out.tfevents*"))
+
+
+def test_the_dreamlake_package_reads_a_trained_run(trained, tmp_path):
+    from dreamlake.episode import Episode
+
+    shutil.copytree(trained[0], tmp_path / "w")  # it notes that it was there
+    result = load_result(trained[0] / "comparison-mlp")
+    with Episode(prefix="w/comparison-mlp", root=str(tmp_path)) as episode:
+        assert episode.params.get()["config.optimizer.lr"] == 0.01
+        rows = [point["data"] for point in episode.track("metrics").read()["data"]]
+        assert [row["val_accuracy"] for row in rows] == [row["val_accuracy"] for row in result.history]
+        (entry,) = episode.files.list(path="/models")
+        episode.file(file_id=entry["id"], dest_path=str(tmp_path / "best.pt")).download()
+    best = (trained[0] / "trained_models" / "mlp_comparison.pt").read_bytes()
+    assert (tmp_path / "best.pt").read_bytes() == best
 
 
 def test_dumps_are_plain_checkpoints(trained):
