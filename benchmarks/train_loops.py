@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -30,8 +30,7 @@ from modelcmp.tensor_files import save_tensors
 from modelcmp.tracking.reading import open_session
 from modelcmp.training.batches import epoch_order
 from modelcmp.training.config import Config
-from modelcmp.training.learner import Learner
-from modelcmp.training.loop import Loop, Places
+from modelcmp.training.loop import SAVE_EVERY_S, Loop, Places
 from modelcmp.training.names import folder_name
 from modelcmp.training.optimisation import make_optimizer
 from modelcmp.training.plan import Plan, make_plan, settings_of
@@ -70,8 +69,10 @@ class Work:
         order = epoch_order(len(self.targets), self.plan.config.seed, epoch)
         return order.split(self.plan.config.batch_size)[: self.steps]
 
-    def after_epoch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Validate and write a checkpoint, as ours does; timed in no loop.
+    def after_epoch(self, model: nn.Module, optimizer: torch.optim.Optimizer, saved: float) -> float:
+        """Validate, and write a checkpoint if the last is as old as ours has to be; timed in no loop.
+
+        ``saved`` is when the last one was written; when it is now.
 
         Whatever waits for the disk finds its caches cold in the next step: all loops have to.
         """
@@ -81,8 +82,11 @@ class Work:
             for positions in torch.arange(len(examples)).split(self.plan.config.batch_size):
                 x, y = examples.batch(positions)
                 F.cross_entropy(model(x), y).item()
+        if clock() - saved < SAVE_EVERY_S:
+            return saved
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         save_tensors(state, self.folder / "checkpoint.pt")
+        return clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +137,7 @@ def _ours(work: Work, listener: Listener) -> Round:
         workspace = Path(folder) / "workspace"
         run = workspace / folder_name(entrant.label)
         recorder = Recorder.open(workspace, entrant.label, entrant.spec, config, settings_of(plan))
-        learner = Learner(
-            plan.runtime, entrant, config, plan.data.outputs, plan.steps, plan.steps_per_epoch, plan.augment
-        )
+        learner = replace(plan, config=config).learner(entrant)
         places = Places(run / "checkpoint.pt", run / "best.pt", run)
         loop = _TimedLoop(entrant.label, learner, config, plan.data, Progress(), recorder, places, listener, StopSign())
         listener.started(entrant.label, 0)
@@ -196,7 +198,7 @@ def bare_loader(work: Work) -> Round:
 def _by_hand(work: Work, feed: Callable[[int], Iterator[tuple[Tensor, Tensor]]]) -> Round:
     model = work.model()
     optimizer = work.optimizer(model)
-    seconds, losses = 0.0, []
+    seconds, losses, saved = 0.0, [], clock()
     for epoch in range(1, work.epochs + 1):
         start = clock()
         model.train()
@@ -215,7 +217,7 @@ def _by_hand(work: Work, feed: Callable[[int], Iterator[tuple[Tensor, Tensor]]])
             correct += (logits.argmax(1) == y).sum().item()
             seen += len(y)
         seconds += clock() - start
-        work.after_epoch(model, optimizer)
+        saved = work.after_epoch(model, optimizer, saved)
     return Round(seconds, losses)
 
 
@@ -262,7 +264,7 @@ def _lightning_module(work: Work) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.model, self.losses, self.seconds = work.model(), [], 0.0
+            self.model, self.losses, self.seconds, self.saved = work.model(), [], 0.0, clock()
 
         def training_step(self, batch: tuple[Tensor, Tensor], _number: int) -> Tensor:
             x, y = batch
@@ -285,7 +287,7 @@ def _lightning_module(work: Work) -> Any:
 
         def on_train_epoch_end(self) -> None:
             self.seconds += clock() - self._start
-            work.after_epoch(self.model, self.optimizers().optimizer)
+            self.saved = work.after_epoch(self.model, self.optimizers().optimizer, self.saved)
             self.model.train()
 
     return Module()

@@ -178,7 +178,8 @@ def rates_table(results: list[Result]) -> Table:
         "Each step of each loop: forward, cross-entropy, backward, the optimizer, zeroed gradients, how many were "
         "right. Loss and that number are read as Python numbers; Lightning is given them as tensors with `self.log`.",
         "One clock for all, over the epochs of training: making the order of batches, fetching them, recording. After "
-        "each epoch all validate and write a checkpoint to the disk, which no clock counts.",
+        "each epoch all validate, and write a checkpoint to the disk once a second, which no clock counts. Nor does it "
+        "count the first two steps of a round.",
         "*modelcmp*: the loop of `compare-models train`, a row of its session for each step included, as it runs where "
         "stderr is no terminal; *with progress bars* as on one. *by hand, indexing*: `x[order[i:j]]` on tensors in "
         "memory, sums of loss and of right ones. *by hand, DataLoader*: the same on `DataLoader(TensorDataset(x, y), "

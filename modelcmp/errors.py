@@ -55,3 +55,23 @@ class NeedsData(ModelcmpError):
 
 class OutputError(ModelcmpError):
     """A result cannot be written where it was asked for."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line, or its type where it says nothing.
+
+    >>> first_line(ValueError("too wide\\nfor this")), first_line(KeyError())
+    ('too wide', 'KeyError')
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def own_words(error: BaseException) -> str:
+    """An error's type and the first line of what it says.
+
+    >>> own_words(ValueError("too wide")), own_words(KeyError())
+    ('ValueError: too wide', 'KeyError')
+    """
+    kind, words = type(error).__name__, first_line(error)
+    return kind if words == kind else f"{kind}: {words}"

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelcmpError, OutputError
+from .errors import ModelcmpError, OutputError, first_line
 from .files import new_file_mode
 
 
@@ -46,8 +46,8 @@ def load_tensors(path: Path) -> Any:
 
 def _kind(error: Exception) -> str:
     """What torch says, without its advice to load the file in an unsafe way."""
-    words = str(error).strip().splitlines()
-    return type(error).__name__ if not words or "weights_only" in words[0] else words[0]
+    words = first_line(error)
+    return type(error).__name__ if "weights_only" in words else words
 
 
 def _reason(error: Exception, path: Path) -> str:
@@ -55,4 +55,4 @@ def _reason(error: Exception, path: Path) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     free = shutil.disk_usage(path.parent).free
-    return "no space left on device" if free < 1 << 20 else str(error).strip().splitlines()[0]
+    return "no space left on device" if free < 1 << 20 else first_line(error)

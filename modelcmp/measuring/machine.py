@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from ..environment import environment
-from ..errors import BadInput, UnknownName
+from ..errors import BadInput, UnknownName, first_line
 from ..sources.images import DTYPES, short_name, torch_dtype
 
 _SYSFS = Path("/sys/devices/system/cpu")
@@ -63,7 +63,7 @@ def _lacking(dtype: str, device: torch.device) -> str:
         kernel, x = (torch.ones(8, 8, n, n, dtype=tensor_dtype(dtype), device=device) for n in (1, 8))
         torch.nn.functional.conv2d(x, kernel) @ x
     except RuntimeError as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return ""
 
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from .. import __version__
-from ..errors import BuildError, ForwardError, NeedsData
+from ..errors import BuildError, ForwardError, NeedsData, own_words
 from ..records import ModelProfile, Shape
 from ..sources import Inputs, Request, Subject, as_inputs
 from ..sources.construct import build_with_weights, build_without_weights, use_own_statistics
 from ..sources.images import torch_dtype
 from .disagreement import AuditRow, disagreements
-from .peers import PEERS, Counts, Outcome, Peer, first_line, our_counts, run_peer, silence
+from .peers import PEERS, Counts, Outcome, Peer, our_counts, run_peer, silence
 from .profile import profile_module, profile_subject, trace_module
 from .tracer import walk
 
@@ -127,7 +127,7 @@ def _ready(subject: Subject, request: Request, device: str) -> tuple[nn.Module, 
     try:
         model = build_without_weights(build).to("meta") if device == "meta" else build_with_weights(build)
     except Exception as error:
-        raise BuildError(f"{subject.name} could not be built: {first_line(error)}") from error
+        raise BuildError(f"{subject.name} could not be built: {own_words(error)}") from error
     if request.dtype != "fp32":
         model = model.to(torch_dtype(request.dtype))
     with torch.random.fork_rng(devices=[]):

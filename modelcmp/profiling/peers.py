@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..errors import own_words
 from ..records import Trace
 from ..sources import Inputs
 from .opinfo import opinfo
@@ -87,14 +88,8 @@ def run_peer(peer: Peer, model: nn.Module, inputs: Inputs) -> Outcome:
         with silence(), _preserved(model), torch.no_grad():
             counts = peer.count(model, inputs)
     except Exception as error:
-        return Outcome(None, time.perf_counter() - started, first_line(error))
+        return Outcome(None, time.perf_counter() - started, own_words(error))
     return Outcome(counts, time.perf_counter() - started)
-
-
-def first_line(error: BaseException) -> str:
-    """Type and first line of an error."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def our_counts(trace: Trace) -> Counts:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .. import metrics
-from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData
+from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, NeedsData, own_words
 from ..records import Access, ModelProfile, Trace
 from ..reductions import distinct_outputs, uncounted
 from ..sources import Inputs, Request, Subject
@@ -196,7 +196,7 @@ def _built(
     except ModelcmpError:
         raise
     except (Exception, SystemExit) as error:
-        raise BuildError(f"{subject.name} could not be built: {_own_words(error)}") from error
+        raise BuildError(f"{subject.name} could not be built: {own_words(error)}") from error
 
 
 def _built_for_size(subject: Subject, request: Request, failure: ForwardError) -> nn.Module:
@@ -210,7 +210,7 @@ def _built_for_size(subject: Subject, request: Request, failure: ForwardError) -
         raise failure from None
     except Exception as error:
         size = shape_text(request.input_size)
-        raise ForwardError(f"{subject.name} does not take input size {size}: {_own_words(error)}") from error
+        raise ForwardError(f"{subject.name} does not take input size {size}: {own_words(error)}") from error
 
 
 def _for_real(subject: Subject, request: Request, train: bool) -> tuple[Trace, Inputs]:
@@ -287,7 +287,7 @@ def _forward_error(name: str, tracer: Tracer, error: BaseException) -> ForwardEr
     place, args = tracer.failed or (tracer.place, ())
     shapes = ", ".join(shape_text(tuple(t.shape)) for t in tensors_of(args)) or "no tensors"
     where = f"module {place.module!r} ({place.module_type})" if place.module else f"{place.module_type}.forward"
-    return ForwardError(f"{name} failed in {where} on input {shapes}: {_own_words(error)}")
+    return ForwardError(f"{name} failed in {where} on input {shapes}: {own_words(error)}")
 
 
 def _curable(error: ForwardError) -> bool:
@@ -298,9 +298,3 @@ def _curable(error: ForwardError) -> bool:
 
 #: What torch's errors say when a tensor without data is the trouble.
 _DATA_HINTS = ("meta", "numpy", "same device", "expected device", "storage", "higher order operator", "fake impl")
-
-
-def _own_words(error: BaseException) -> str:
-    """The type and first line of the model's own error."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

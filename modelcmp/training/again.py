@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import BadInput, ModelcmpError
 from .data.base import SplitName
 from .judging import judge, judge_again
+from .names import folder_name
 from .one import best_model
 from .plan import Plan, make_plan
 from .results import FILE as RESULT
@@ -22,14 +23,13 @@ SPLITS: tuple[SplitName, ...] = ("val", "test")
 
 def find_runs(places: Iterable[Path]) -> list[Path]:
     """The folders of trained models in workspaces and among folders given; raises BadInput for any other."""
-    found: list[Path] = []
+    found: dict[Path, None] = {}
     for place in places:
         files = [place / RESULT] if (place / RESULT).is_file() else sorted(place.glob(f"*/{RESULT}"))
-        inside = [file.parent for file in files]
-        if not inside:
+        if not files:
             raise BadInput(f"{place} {_why_empty(place)}")
-        found += [run for run in inside if run not in found]
-    return found
+        found |= dict.fromkeys(file.parent for file in files)
+    return list(found)
 
 
 def _why_empty(place: Path) -> str:
@@ -45,34 +45,31 @@ def load_runs(places: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
 
     Of several workspaces, the names say which. Raises BadInput where there are no runs.
     """
-    runs = find_runs(places)
-    several = len({run.absolute().parent for run in runs}) > 1
+    runs = [run.absolute() for run in find_runs(places)]
+    workspaces = {folder: _order(folder) for folder in dict.fromkeys(run.parent for run in runs)}
+    place = {folder: i for i, folder in enumerate(workspaces)}
+    runs.sort(key=lambda run: (place[run.parent], workspaces[run.parent].get(run.name, len(runs))))
     results, problems = [], []
-    for run in sorted(runs, key=lambda run: (_rank_of_workspace(run, runs), _place_in_config(run))):
+    for run in runs:
         try:
             result = load_result(run)
         except ModelcmpError as error:
             problems.append(str(error))
             continue
-        results.append(replace(result, name=f"{run.absolute().parent.name}/{result.name}") if several else result)
+        several = len(workspaces) > 1
+        results.append(replace(result, name=f"{run.parent.name}/{result.name}") if several else result)
     if not results:
         raise ModelcmpError("; ".join(problems))
     return results, problems
 
 
-def _rank_of_workspace(run: Path, runs: Sequence[Path]) -> int:
-    return [r.absolute().parent for r in runs].index(run.absolute().parent)
-
-
-def _place_in_config(run: Path) -> int:
-    folder = run.absolute().parent
-    if not (folder / CONFIG).is_file():
-        return 0
+def _order(folder: Path) -> dict[str, int]:
+    """Where each run of a workspace stands in its config; none where it cannot be read, for it orders and no more."""
     try:
-        names = [Workspace(folder).run(label).name for label in Workspace(folder).config().labels]
+        config = Workspace(folder).config()
     except ModelcmpError:
-        return 0  # it is needed for the order only
-    return names.index(run.name) if run.name in names else len(names)
+        return {}
+    return {folder_name(label): i for i, label in enumerate(config.labels)}
 
 
 def evaluate_again(

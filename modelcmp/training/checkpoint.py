@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelcmpError
+from ..errors import ModelcmpError, first_line
 from ..tensor_files import load_tensors, save_tensors
 from .learner import Learner
 from .progress import Progress
@@ -47,8 +47,7 @@ def load_checkpoint(learner: Learner, path: Path) -> Progress:
         restore_random_state(states[learner.runtime.share.rank])
         return Progress(**data["progress"])
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelcmpError(f"{path} does not fit the model that is to go on: {first}") from error
+        raise ModelcmpError(f"{path} does not fit the model that is to go on: {first_line(error)}") from error
 
 
 def learner_state(learner: Learner) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, BuildError, ForwardError, ModelcmpError
+from ..errors import BadInput, BuildError, ForwardError, ModelcmpError, own_words
 from ..profiling.profile import profile_module
 from ..sources import Inputs, Request, identify, resolve
 from ..sources.construct import build_without_weights
@@ -110,8 +110,7 @@ def _built(spec: str, build: Callable[[], nn.Module]) -> nn.Module:
     except ModelcmpError:
         raise
     except (Exception, SystemExit) as error:
-        lines = str(error).strip().splitlines() or [""]
-        raise BuildError(f"{spec} could not be built: {type(error).__name__}: {lines[0]}") from error
+        raise BuildError(f"{spec} could not be built: {own_words(error)}") from error
 
 
 def _check_own(label: str, model: nn.Module, again: nn.Module) -> None:

@@ -26,7 +26,7 @@ from .stopping import Diverged, StopSign, improved, watch
 #: Steps between two looks at a GPU's losses: each look waits for it.
 _LOOK_EVERY = 20
 #: Epochs that follow each other faster share a checkpoint.
-_SAVE_EVERY_S = 1.0
+SAVE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Loop:
 
     def _save_is_due(self) -> bool:
         """Whether what was done since the last checkpoint is worth a file: epochs may take milliseconds."""
-        due = self.sign.up or time.monotonic() - self._saved >= _SAVE_EVERY_S
+        due = self.sign.up or time.monotonic() - self._saved >= SAVE_EVERY_S
         return bool(self.learner.runtime.told(due))
 
     def _save(self) -> None:

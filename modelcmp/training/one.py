@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ModelcmpError, OutputError
+from ..errors import ModelcmpError, OutputError, first_line, own_words
 from ..tensor_files import load_tensors
 from .checkpoint import FILE as CHECKPOINT
 from .checkpoint import load_checkpoint
@@ -40,7 +40,7 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
     recorder = _recorder(plan, entrant, workspace, settings)
     progress, learner = Progress(), None
     try:
-        learner = _learner(plan, entrant)
+        learner = plan.learner(entrant)
         progress = _restored(plan, learner, places.checkpoint)
         recorder.rewind(progress.rows)
         recorder.log(f"training {entrant.label} from step {progress.step} of {plan.steps}")
@@ -80,7 +80,7 @@ def test_one(plan: Plan, entrant: Entrant, workspace: Workspace, result: RunResu
     except (Exception, SystemExit) as error:
         if plan.runtime.share.of > 1:
             raise
-        return replace(result, message=f"testing failed: {_first_line(error)}")
+        return replace(result, message=f"testing failed: {first_line(error)}")
     settings = {**result.settings, "data_digest_test": plan.data.digests.get("test", "")[:16]}
     result = replace(result, test=found, settings=settings)
     if plan.runtime.main:
@@ -97,7 +97,7 @@ def best_model(plan: Plan, entrant: Entrant, workspace: Workspace) -> nn.Module:
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ModelcmpError(f"{path} does not hold the weights of {entrant.spec}: {_first_line(error)}") from error
+        raise ModelcmpError(f"{path} does not hold the weights of {entrant.spec}: {first_line(error)}") from error
     return model.to(plan.runtime.device)
 
 
@@ -110,12 +110,6 @@ def _recorder(plan: Plan, entrant: Entrant, workspace: Workspace, settings: Mapp
     if not plan.runtime.main:
         return Recorder(None)
     return Recorder.open(workspace.path, entrant.label, entrant.spec, plan.config, settings)
-
-
-def _learner(plan: Plan, entrant: Entrant) -> Learner:
-    return Learner(
-        plan.runtime, entrant, plan.config, plan.data.outputs, plan.steps, plan.steps_per_epoch, plan.augment
-    )
 
 
 def _restored(plan: Plan, learner: Learner, path: Path) -> Progress:
@@ -182,13 +176,8 @@ def _blame(error: BaseException, plan: Plan) -> tuple[Status, str]:
     """Status and message of an error in training."""
     if isinstance(error, Diverged):
         return "diverged", str(error)
-    words = _first_line(error)
+    words = first_line(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(hint in words for hint in _NO_MEMORY):
         size = plan.config.batch_size
         return "failed", f"ran out of memory at batch size {size}: try --batch-size {max(1, size // 2)} ({words})"
-    return "failed", f"{type(error).__name__}: {words}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return "failed", own_words(error)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..errors import BadInput, UnknownName
+from ..errors import BadInput, UnknownName, first_line
 from ..registry import suggest
 from .config import LossChoice, OptimizerChoice, SchedulerChoice
 from .places import UnknownKeyword
@@ -237,5 +237,4 @@ def _called(what: str, made: Callable[..., Any], *args: Any, **keywords: Any) ->
     try:
         return made(*args, **keywords)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadInput(f"{what}: {lines[0]}") from error
+        raise BadInput(f"{what}: {first_line(error)}") from error

@@ -19,7 +19,7 @@ from .data import load_data
 from .data.augment import augmentation
 from .data.base import DataSet, SplitName
 from .entrants import FORWARDS_A_STEP, Entrant, make_entrant
-from .learner import Augment
+from .learner import Augment, Learner
 from .optimisation import make_loss, make_optimizer, try_scheduler
 from .places import at
 from .runtime import Runtime
@@ -45,6 +45,12 @@ class Plan:
         """Most steps of a model."""
         every = self.config.epochs * self.steps_per_epoch
         return every if self.config.max_steps is None else min(every, self.config.max_steps)
+
+    def learner(self, entrant: Entrant) -> Learner:
+        """An architecture with its initial weights, ready for its first step."""
+        return Learner(
+            self.runtime, entrant, self.config, self.data.outputs, self.steps, self.steps_per_epoch, self.augment
+        )
 
     def flops_per_epoch(self, entrant: Entrant) -> int | None:
         """Of forward and backward over the training split."""

@@ -14,6 +14,7 @@ from typing import Any
 from ..engines import ENGINES, Job, Options, Task
 from ..files import write_whole
 from .entrants import Entrant
+from .one import train_one
 from .plan import Plan, make_plan
 from .progress import Listener, Silent
 from .results import RunResult, load_result, save_result
@@ -66,7 +67,7 @@ def train_side_by_side(
 
 
 def train_in_job(payload: Mapping[str, Any]) -> str:
-    """Train one model of a workspace; the status that its result has then."""
+    """Train one model of a workspace until it is done, or the stop file appears; the status that its result has."""
     workspace = Workspace(Path(payload["workspace"]))
     config = workspace.config()
     with configured(config):
@@ -74,19 +75,11 @@ def train_in_job(payload: Mapping[str, Any]) -> str:
         entrant = plan.entrants[0]
         news = _News(workspace.run(entrant.label) / _NEWS)
         try:
-            return train_one_quietly(plan, entrant, workspace, news)
+            return train_one(plan, entrant, workspace, news, StopSign(workspace.stop_file)).status
+        except Interrupted:
+            return "stopped"
         finally:
             news.forget()
-
-
-def train_one_quietly(plan: Plan, entrant: Entrant, workspace: Workspace, listener: Listener) -> str:
-    """Train a model until it is done or the workspace's stop file appears; its status."""
-    from .one import train_one
-
-    try:
-        return train_one(plan, entrant, workspace, listener, StopSign(workspace.stop_file)).status
-    except Interrupted:
-        return "stopped"
 
 
 def _result(plan: Plan, entrant: Entrant, workspace: Workspace, error: str | None) -> RunResult:

@@ -87,9 +87,7 @@ def _verify(plan: Plan, entrant: Entrant, steps: int, progress: Callable[[str, i
 
 def _states(plan: Plan, entrant: Entrant, steps: int) -> Iterator[tuple[dict[str, str], dict[str, Tensor]]]:
     """Digest and content of every tensor before training and after each step, in causal order."""
-    learner = Learner(
-        plan.runtime, entrant, plan.config, plan.data.outputs, plan.steps, plan.steps_per_epoch, plan.augment
-    )
+    learner = plan.learner(entrant)
     try:
         yield _digested(_tensors(learner, {}))
         for inputs, loss in _steps(plan, learner, steps):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import ModelcmpError
+from ...errors import ModelcmpError, first_line
 from ..arguments import at_least
 from .arrays import Pool, Prepare, Recipe, from_pool
 from .base import DataSet
@@ -133,7 +133,7 @@ def _read(name: str, kind: str, root: Path, below: str, train: bool, download: b
         with contextlib.redirect_stdout(sys.stderr):  # progress is no part of our output
             return make(str(root), train=train, download=download)
     except (RuntimeError, OSError, ValueError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         tried = f"it could not be fetched ({reason}): try again, or put" if download else f"{how}, or put"
         broken = "" if download or "not found" in reason else f" ({reason})"
         raise ModelcmpError(
