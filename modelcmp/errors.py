@@ -9,6 +9,10 @@
     ├── BuildError                the model's own code raised while it was built
     ├── ForwardError              the model's own forward raised, with the place where it did
     ├── NeedsData                 forward asks for real values, which meta tensors do not have
+    ├── DumpError                 a dump or checkpoint that cannot be compared
+    │   ├── ForeignFile           no checkpoint at all: a picture, a text, another program's archive
+    │   ├── DamagedDump           cut off, changed since it was written, or without what it should hold
+    │   └── RefusedDump           not safe to read, or written by a newer modelcmp
     └── OutputError               a result cannot be written where it was asked for
 
 The message says what, where and how to fix it; the command line prints it as one line.
@@ -51,6 +55,22 @@ class ForwardError(ModelcmpError):
 
 class NeedsData(ModelcmpError):
     """Forward depends on real values (``.item()``, NMS, boolean masks), which meta tensors lack."""
+
+
+class DumpError(ModelcmpError):
+    """A dump or checkpoint that cannot be compared; the message names the file and says why."""
+
+
+class ForeignFile(DumpError):
+    """A file that is no checkpoint: a picture, a text, another program's archive."""
+
+
+class DamagedDump(DumpError):
+    """A file that was cut off or changed since it was written, or that lacks what it should hold."""
+
+
+class RefusedDump(DumpError):
+    """A file that is not safe to read, or that a newer modelcmp wrote: nothing in it was run."""
 
 
 class OutputError(ModelcmpError):
