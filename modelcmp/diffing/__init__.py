@@ -1,0 +1,1 @@
+"""Where two runs part: pairing dumps and tensors, measuring, and a verdict in words."""

@@ -1,0 +1,191 @@
+"""Whether a difference is more than noise: against runs that differ by noise only, or against rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..sums import Array
+from .views import EPS32, Clue, View, consecutive
+from .words import brief, figure, listed, many
+
+#: A difference is more than noise above this many times the floor ...
+FACTOR = 3.0
+#: ... for as many dumps in a row.
+IN_A_ROW = 3
+#: The floor at a step is the largest of as many dumps of the floor up to it.
+WINDOW = 10
+#: How large, in epsilons of the stored type, a first difference may be to come from rounding alone. Gradients are sums
+#: with cancellation, and so is what is made of them.
+ROUNDING_EPS = {"weight": 16.0, "buffer": 64.0, "optimizer": 256.0, "grad": 256.0, "loss": 64.0}
+
+Measure = Callable[[View], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """Where a measure rises above the floor for good enough."""
+
+    measure: str
+    view: View  # the first of IN_A_ROW
+    factor: float  # the largest of value over floor from there on; infinite over a floor of 0
+    value: float  # at the first
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A run against the floor: what exceeds it, how many dumps were judged, and remarks."""
+
+    judged: int
+    excesses: tuple[Excess, ...]
+    largest: float  # value over floor, of all judged
+    remarks: tuple[Clue, ...] = ()
+
+
+def weights(view: View) -> float:
+    """Relative L2 of all weights."""
+    return view.relative_l2(view.layout.kinds["weight"])
+
+
+def losses(view: View) -> float:
+    """|difference of the losses|."""
+    both = view.scalars("loss")
+    return math.nan if both is None else abs(both[0] - both[1])
+
+
+MEASURES: dict[str, Measure] = {"the weights' relative L2": weights, "the difference of the losses": losses}
+
+
+def against(views: Sequence[View], floor: Sequence[View], only: Sequence[str] = tuple(MEASURES)) -> Noise:
+    """Hold each measure against the floor's at the same place."""
+    excesses, judged, largest, missing = [], 0, 0.0, []
+    for name in only:
+        values, limits = _values(views, MEASURES[name]), _limits(views, floor, MEASURES[name])
+        known = ~np.isnan(values) & ~np.isnan(limits)
+        if not known.any():
+            if not np.isnan(values).all():
+                missing.append(name)
+            continue
+        judged = max(judged, int(known.sum()))
+        factors = _factors(values, limits)
+        largest = max(largest, float(np.nanmax(factors)))
+        excess = _excess(name, views, factors, values, limits)
+        excesses += [excess] if excess else []
+    return Noise(judged, tuple(excesses), largest, tuple(_remarks(views, floor, missing)))
+
+
+def _values(views: Sequence[View], measure: Measure) -> Array:
+    return np.array([measure(v) for v in views], dtype=np.float64)
+
+
+def _limits(views: Sequence[View], floor: Sequence[View], measure: Measure) -> Array:
+    """The floor where each view is: the largest of the last WINDOW dumps of the floor; NaN past its end."""
+    steps = np.array([v.pair.step for v in floor], dtype=np.float64)
+    order = np.argsort(steps, kind="stable")
+    steps, sizes = steps[order], _values([floor[i] for i in order], measure)
+    steps, sizes = steps[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
+    places = np.unique(steps)
+    limits = []
+    for view in views:
+        until = int(np.searchsorted(places, view.pair.step, side="right"))
+        if not len(places) or view.pair.step > places[-1] or until == 0:
+            limits.append(math.nan)
+            continue
+        first = places[max(0, until - WINDOW)]
+        limits.append(float(sizes[(steps >= first) & (steps <= view.pair.step)].max()))
+    return np.array(limits)
+
+
+def _factors(values: Array, limits: Array) -> Array:
+    """Value over floor; 0 over 0 is 0, anything over 0 infinite."""
+    with np.errstate(all="ignore"):
+        return np.where((values == 0) & (limits == 0), 0.0, values / limits)
+
+
+def _excess(name: str, views: Sequence[View], factors: Array, values: Array, limits: Array) -> Excess | None:
+    """The first of IN_A_ROW judged dumps above FACTOR; of all of them, where there are fewer."""
+    judged = [i for i in range(len(views)) if not math.isnan(factors[i])]
+    needed = min(IN_A_ROW, len(judged))
+    row = 0
+    for n, i in enumerate(judged):
+        row = row + 1 if factors[i] > FACTOR else 0
+        if row == needed:
+            start = judged[n - needed + 1]
+            top = float(np.nanmax(factors[start:]))
+            return Excess(name, views[start], top, float(values[start]), float(limits[start]))
+    return None
+
+
+def _remarks(views: Sequence[View], floor: Sequence[View], missing: Sequence[str]) -> list[Clue]:
+    """What could not be judged."""
+    last = max((v.pair.step for v in floor), default=-1)
+    late = sum(v.pair.step > last for v in views)
+    clues = []
+    if late:
+        clause = f"{many(late, 'dump')} past step {last}, where the floor ends, could not be held against it"
+        clues.append(Clue("unknown", clause, serious=False))
+    if missing:
+        clause = f"the floor has nothing to hold {listed(missing)} against at the same steps"
+        clues.append(Clue("unknown", clause, serious=False))
+    return clues
+
+
+def floor_clues(noise: Noise) -> list[Clue]:
+    """A finding for each measure above the floor."""
+    return [
+        Clue("floor", f"from here on {e.measure} is above the noise floor ({_over(e)})", e.view,
+             numbers={"factor": e.factor, "value": e.value, "floor": e.floor})
+        for e in noise.excesses
+    ]  # fmt: skip
+
+
+def _over(excess: Excess) -> str:
+    if math.isinf(excess.factor):
+        return f"{figure(excess.value)}, where the floor is 0"
+    return f"up to {figure(excess.factor)} times"
+
+
+def excess_words(excess: Excess) -> str:
+    """For the verdict: "40 times the noise floor from step 30 on"."""
+    if math.isinf(excess.factor):
+        return f"{excess.measure} is above a noise floor of 0 from {brief(excess.view.pair)} on"
+    return f"{excess.measure} is up to {figure(excess.factor)} times the noise floor from {brief(excess.view.pair)} on"
+
+
+def rounding_clues(views: Sequence[View], view: View, growing: str) -> list[Clue]:
+    """Whether a first difference is as small as rounding makes it; a remark, since small causes look the same.
+
+    All kinds of the dump must be within their limits; many steps after the last dump a larger one tells nothing.
+    """
+    sizes = {what: size / eps for what in ROUNDING_EPS for size, eps in [_size(view, what)] if size > 0}
+    if not sizes:
+        return []
+    what = max(sizes, key=lambda w: sizes[w] / ROUNDING_EPS[w])
+    size, eps = _size(view, what)
+    numbers = {"relative": size, "epsilons": size / eps}
+    told = f"the first difference (relative {figure(size)}) is {figure(size / eps)} times the spacing of stored numbers"
+    if size > ROUNDING_EPS[what] * eps:
+        near = view.index > 0 and consecutive(views[view.index - 1], view)
+        return [Clue("noise", f"{told}: more than rounding", view, None, numbers, False)] if near else []
+    grown = f" and {growing}" if growing else ""
+    clause = (
+        f"{told}{grown}, as rounding does: non-deterministic kernels, another number of threads, machine or version; "
+        "a rerun with the same seed as `--floor` would tell"
+    )
+    return [Clue("noise", clause, view, None, numbers, False)]
+
+
+def _size(view: View, what: str) -> tuple[float, float]:
+    """The relative size of a difference, and the epsilon to hold it against."""
+    both = view.scalars("loss")
+    if what == "loss":
+        top = max(map(abs, both)) if both else 0.0
+        return (abs(both[0] - both[1]) / top if both and top > 0 else math.nan), EPS32
+    rows = view.layout.kinds[what]  # type: ignore[index]
+    eps = view.layout.eps[rows & view.differs]
+    known = eps[~np.isnan(eps)]
+    return view.relative_l2(rows), float(known.max()) if len(known) else math.nan

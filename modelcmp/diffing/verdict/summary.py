@@ -1,0 +1,172 @@
+"""The verdict in one or two sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..records import KINDS, Alignment, Status, Tolerance
+from . import batches
+from .floors import Noise, excess_words
+from .series import distance_series, last_distance
+from .views import Clue, View
+from .words import brief, figure, listed, many, place, sentence
+
+#: Independent causes named beside the first.
+ALSO_SHOWN = 2
+
+
+def nothing_words(alignment: Alignment, paired: bool) -> str:
+    """For runs that share no dump, or no tensor."""
+    if not paired:
+        return "Nothing in common: no dump of A has a partner in B. Pair them otherwise with `--align step`."
+    alone = f" (A has {many(len(alignment.only_a), 'tensor')}, B {len(alignment.only_b)})"
+    return f"Nothing in common: no tensor of A has a partner in B{alone}. Write a map of names with `--write-map`."
+
+
+def identical_words(views: Sequence[View], clues: Sequence[Clue]) -> str:
+    """What was equal, over how much, and what was not compared."""
+    how = "0 ULP" if not any(v.by_hash.any() for v in views) else "equal elements or hashes"
+    if any(v.unknown.any() for v in views):
+        how = "as far as recorded"
+    counts = [f"{_tensors(views)}"] if _tensors(views) else []
+    if any(v.scalars("loss") for v in views):
+        counts.append("losses")
+    if any(batches.same(v) for v in views):
+        counts.append("batches")
+    dumps = f" over {many(len(views), 'dump')}" if len(views) > 1 else ""
+    missing = [c.clause for c in clues if c.what in ("missing", "unknown", "shape")]
+    remarks = [c.clause for c in clues if c.what in ("settings", "batch") and c.serious]
+    words = f"Identical ({how}){dumps}: {listed(counts, 4)}."
+    words += f" Though {'; '.join(remarks)}." if remarks else ""
+    return words + (f" Not known: {'; '.join(missing[:3])}." if missing else "")
+
+
+def _tensors(views: Sequence[View]) -> str:
+    """How many tensors of each kind: "12 weights, 24 optimizer states"."""
+    names = {"weight": "weight", "buffer": "buffer", "grad": "gradient", "optimizer": "optimizer state"}
+    most = {k: max(int(v.layout.kinds[k].sum()) for v in views) for k in KINDS}
+    told = [many(most[k], names[k]) for k in ("weight", "buffer", "grad", "optimizer") if most[k]]
+    return ", ".join(told)
+
+
+def unrelated_words(unrelated: Clue, left: str, clues: Sequence[Clue], noise: Noise | None) -> str:
+    """That weights cannot be compared, and what can."""
+    words = f"Weights not comparable: {unrelated.clause}. Comparable are {left or 'no other numbers in these dumps'}."
+    told = [c.clause for c in clues if c.what in ("settings", "batch", "nan") and c.serious][:ALSO_SHOWN]
+    words += f" Also: {'; '.join(told)}." if told else ""
+    if noise and noise.judged:
+        words += f" {sentence(_noise(noise))}"
+    return words
+
+
+def within_words(
+    views: Sequence[View], status: Status, tolerance: Tolerance, first: Clue | None, noise: Noise | None
+) -> str:
+    """How far apart the runs get, and that it does not matter."""
+    limit = f"rtol {figure(tolerance.rtol)}, atol {figure(tolerance.atol)}"
+    if status == "within noise" and noise:
+        limit = f"at most {figure(noise.largest)} times the floor in {noise.judged} of {many(len(views), 'dump')}"
+    series = distance_series(views)
+    words = f"{status.capitalize()} ({limit})"
+    if len(series.values):
+        top = int(np.argmax(series.values))
+        words += f": the weights' relative L2 is at most {figure(float(series.values[top]))}"
+        words += f", at {brief(series.views[top].pair)}" if len(views) > 1 else ""
+    words += "."
+    return words + (f" {_differs(views, first)}" if first else "")
+
+
+def _differs(views: Sequence[View], first: Clue) -> str:
+    assert first.view is not None
+    return f"The runs first differ {_where(views, first.view)}: {first.clause}."
+
+
+def diverged_words(
+    views: Sequence[View], first: Clue | None, clues: Sequence[Clue], noise: Noise | None, tolerance: Tolerance
+) -> str:
+    """Where and with what it started; what agreed until then; where it led."""
+    parts = []
+    if noise and noise.excesses:
+        parts.append(f"Diverged: {excess_words(noise.excesses[0])}.")
+    if first is not None and first.view is not None:
+        start = f"Diverged {_where(views, first.view)}: {first.clause}." if not parts else _differs(views, first)
+        parts.append(start)
+    also = [c.clause for c in sorted(clues, key=lambda c: c.key) if _beside(c, first)]
+    parts += [f"Also: {'; '.join(also[:ALSO_SHOWN])}."] if also else []
+    parts += _course(views, first, clues)
+    if noise is None and tolerance == Tolerance() and first is not None:
+        parts += _advice(first, clues, len(views))
+    return " ".join(parts)
+
+
+def _beside(clue: Clue, first: Clue | None) -> bool:
+    """A cause of its own, or what must not be missed."""
+    return clue.serious and clue is not first and clue.what in ("settings", "frozen", "swap", "nan", "batch", "shape")
+
+
+def _where(views: Sequence[View], view: View) -> str:
+    """ "at step 12 (epoch 1, batch 12)"; "between step 10 (identical) and step 20"; "already at the first dump"."""
+    before = views[view.index - 1] if view.index else None
+    if before is None and len(views) == 1:
+        known = view.pair.a.step is not None or view.pair.a.batch is not None
+        return f"at {place(view.pair)}" if known and not view.initial else "in the only pair of dumps"
+    if before is None:
+        return f"from the {'start' if view.initial else 'first dump'} on, {place(view.pair)}"
+    if view.pair.a.step is None or before.pair.a.step is None or view.pair.step - before.pair.step <= 1:
+        return f"at {place(view.pair)}"
+    state = "identical" if view.tolerance == Tolerance() else "within tolerance"
+    return f"between {brief(before.pair)} ({state}) and {place(view.pair)}"
+
+
+def _course(views: Sequence[View], first: Clue | None, clues: Sequence[Clue]) -> list[str]:
+    """What agreed before the first difference, and how the distance between the weights went on."""
+    agreed = _agreed(views, first)
+    trend = next((c.clause for c in clues if c.what == "trend"), "")
+    course = trend.partition("relative L2 ")[2] if trend.startswith("the weights' relative L2 ") else ""
+    last = last_distance(views) if first is None or first.view is not views[-1] else ""
+    if last and course:
+        last += f" and {course}"
+    told = "; ".join(part for part in (agreed or _parting(first, clues), last) if part)
+    return [sentence(told)] if told else []
+
+
+def _agreed(views: Sequence[View], first: Clue | None) -> str:
+    if first is None or first.view is None or first.view.index == 0:
+        return ""
+    until = views[: first.view.index + 1]  # what comes before it within the step agreed there too
+    told = ["tensors"] if any(v.layout.usable.any() for v in until[:-1]) else []
+    told += ["batches"] if any(batches.same(v) for v in until) else []
+    told += ["losses"] if any(v.scalars("loss") and not v.scalar_differs("loss") for v in until) else []
+    return f"{listed(told)} agreed until then" if told else ""
+
+
+def _parting(first: Clue | None, clues: Sequence[Clue]) -> str:
+    """Where tensors begin to differ, after settings that did from the start."""
+    if first is None or first.what not in ("settings", "batch"):
+        return ""
+    kinds = ("grad", "optimizer", "weight", "update", "frozen", "swap")
+    part = min((c for c in clues if c.what in kinds and c.view), key=lambda c: c.key, default=None)
+    if part is None or part.view is None or part.view is first.view:
+        return ""
+    return f"tensors part at {brief(part.view.pair)}"
+
+
+def _noise(noise: Noise) -> str:
+    if noise.excesses:
+        return excess_words(noise.excesses[0])
+    factor = "" if math.isnan(noise.largest) else f" (at most {figure(noise.largest)} times the floor)"
+    return f"losses differ within noise{factor}"
+
+
+def _advice(first: Clue, clues: Sequence[Clue], dumps: int) -> list[str]:
+    """What the size of a first difference says that nothing explains, and how to learn what is noise."""
+    if first.explained or first.what not in ("loss", "acc", "grad", "optimizer", "weight", "buffer"):
+        return []
+    hint = next((c.clause for c in clues if c.what == "noise"), "")
+    asked = (
+        "" if "--floor" in hint or dumps == 1 else "No noise floor was given: see `--floor` (a same-seed rerun of A)"
+    )
+    return [sentence(part) for part in (hint, asked) if part]

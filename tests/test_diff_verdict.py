@@ -1,0 +1,826 @@
+"""What the verdict says of pairs of dumps that are built here from arrays, measured with float64 NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+
+from modelcmp.diffing.records import Alignment, DumpPair, Side, TensorPair, Tolerance
+from modelcmp.diffing.sums import FIELDS, Sums
+from modelcmp.diffing.verdict import judge, series
+
+RNG = np.random.default_rng(0)
+
+
+def dump(step, weights, *, grads=None, state=None, buffers=None, loss=None, batch=None, settings=None, acc=None):
+    """One dump: arrays by name for each kind, a fingerprint made of a word."""
+    kinds = {"grad": grads or {}, "optimizer": state or {}, "weight": weights, "buffer": buffers or {}}
+    print_ = (
+        {"inputs": batch, "samples": f"set of {batch}", "targets": f"y{batch}"} if isinstance(batch, str) else batch
+    )
+    side = Side(f"{step}.pt", 1, step, step, loss, acc, print_, settings or {})
+    return side, {(kind, name): np.asarray(x) for kind, part in kinds.items() for name, x in part.items()}
+
+
+def ordered(x):
+    """Floats as integers in their order; both zeros are 0."""
+    bits = x.view({4: np.int32, 8: np.int64}[x.itemsize]).astype(object)
+    lowest = -(2 ** (8 * x.itemsize - 1))
+    return np.array([b if b >= 0 else lowest - b for b in bits.ravel()], dtype=object)
+
+
+def measured(a, b, a0, b0):
+    """A row of sums by their definitions."""
+    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    fine = np.isfinite(x) & np.isfinite(y)
+    p, q = x[fine], y[fine]
+    row = dict.fromkeys(FIELDS, math.nan) | {
+        "elements": x.size, "measured": fine.sum(), "equal": ((x == y) | np.isnan(x) & np.isnan(y)).sum(),
+        "nan_a": np.isnan(x).sum(), "nan_b": np.isnan(y).sum(), "inf_a": np.isinf(x).sum(), "inf_b": np.isinf(y).sum(),
+        "aa": p @ p, "bb": q @ q, "ab": p @ q, "dd": (p - q) @ (p - q), "ss": (p + q) @ (p + q),
+        "ds": (p - q) @ (p + q), "max_abs": np.abs(p - q).max(initial=0.0),
+    }  # fmt: skip
+    if a.dtype == b.dtype and a.dtype.kind == "f":
+        row["ulp_max"] = max((abs(m - n) for m, n, f in zip(ordered(a), ordered(b), fine, strict=True) if f), default=0)
+    if a0 is not None:
+        u, v = (x - a0.ravel())[fine], (y - b0.ravel())[fine]
+        row |= {"uu": u @ u, "vv": v @ v, "uv": u @ v}
+    return row
+
+
+def pairs(run_a, run_b):
+    """Pairs of dumps of two lists of dumps, as the pipeline makes them."""
+    made = []
+    for (side_a, a), (side_b, b) in zip(run_a, run_b, strict=True):
+        keys = [k for k in a if k in b]
+        tensors = tuple(
+            TensorPair(n, n, kind, "mlp" if n.startswith("fc") else "backbone", a[kind, n].shape, str(a[kind, n].dtype),
+                       str(b[kind, n].dtype), "" if a[kind, n].shape == b[kind, n].shape else "shapes differ")
+            for kind, n in keys
+        )  # fmt: skip
+        first = run_a[0][1], run_b[0][1]
+        rows = [
+            measured(a[k], b[k], *(r.get(k) if k[0] == "weight" else None for r in first))
+            if a[k].shape == b[k].shape else dict.fromkeys(FIELDS, math.nan) for k in keys
+        ]  # fmt: skip
+        sums = Sums({f: np.array([float(r[f]) for r in rows]) for f in FIELDS})
+        made.append(DumpPair(side_a.step if side_a.step is not None else len(made), side_a, side_b, tensors, sums))
+    return made
+
+
+EXACT, NAMED = Tolerance(), Alignment(())
+
+
+def verdict(run_a, run_b, tolerance=EXACT, floor=None, alignment=NAMED):
+    held = None if floor is None else pairs(run_a, floor)
+    return judge(pairs(run_a, run_b), alignment=alignment, tolerance=tolerance, floor=held)
+
+
+def found(v, what):
+    return [f for f in v.findings if f.what == what]
+
+
+# -- small runs in float32 NumPy ------------------------------------------------------------------
+
+NAMES = ("conv.weight", "conv.bias", "mid.weight", "fc.weight", "fc.bias")
+SHAPES = ((8, 16), (8,), (8, 16), (16, 8), (16,))
+
+
+def start(seed=7):
+    rng = np.random.default_rng(seed)
+    return {n: rng.normal(0, 0.3, s).astype(np.float32) for n, s in zip(NAMES, SHAPES, strict=True)}
+
+
+def gradient(weights, step):
+    """A smooth function of the weights that is new at each step."""
+    rng = np.random.default_rng(1000 + step)
+    return {n: (0.1 * w + rng.normal(0, 1, w.shape)).astype(np.float32) for n, w in weights.items()}
+
+
+def sgd(steps=8, lr=0.01, momentum=0.0, decay=0.0, decoupled=0.0, changed=None, every=1, told=(), seed=7):
+    """Dumps of plain SGD; ``changed``: names whose lr is another; ``told``: parts that the dumps hold."""
+    weights, buffers = start(seed), {}
+    run = [dump(0, weights)]
+    for step in range(1, steps + 1):
+        loss = float(sum((w**2).sum() for w in weights.values()))
+        grads, new = gradient(weights, step), {}
+        for n, w in weights.items():
+            g = grads[n] + np.float32(decay) * w
+            buffers[n] = np.float32(momentum) * buffers[n] + g if n in buffers else g
+            rate = np.float32((changed or {}).get(n, lr))
+            new[n] = w * np.float32(1 - rate * decoupled) - rate * buffers[n]
+        weights = new
+        state = {f"{n}/momentum_buffer": b for n, b in buffers.items()} if "state" in told else {}
+        settings = {n: {"lr": (changed or {}).get(n, lr), "momentum": momentum} for n in NAMES} if "lr" in told else {}
+        run.append(dump(step, weights, grads=grads if "grads" in told else {}, state=state, loss=loss,
+                        batch=f"b{step}", settings=settings))  # fmt: skip
+    return run[::every]
+
+
+def test_a_rerun_is_identical():
+    v = verdict(sgd(told=("grads", "state")), sgd(told=("grads", "state")))
+    assert (v.status, v.first) == ("identical", None)
+    assert v.words.startswith("Identical (0 ULP) over 9 dumps: 5 weights, 5 gradients, 5 optimizer states, losses and")
+    assert "settings of A and B are not in the dumps" in v.words  # unknown is said
+
+
+@pytest.mark.parametrize("told", [(), ("grads",), ("grads", "state")])
+def test_a_learning_rate_that_is_one_percent_off(told):
+    v = verdict(sgd(momentum=0.9, told=told), sgd(momentum=0.9, told=told, changed={"mid.weight": 0.0101}))
+    assert v.status == "diverged"
+    assert (v.first.what, v.first.step, v.first.tensor) == ("update", 1, "mid.weight")
+    assert v.first.numbers["update_ratio"] == pytest.approx(1.01, rel=1e-5)
+    assert "learning rate" in v.words
+    assert "1 % higher" in v.words
+    assert ("or its gradient" in v.words) == (told == ())  # where no gradients are known, they may be it as well
+
+
+def test_several_learning_rates_differ():
+    v = verdict(sgd(), sgd(changed={"mid.weight": 0.02, "fc.weight": 0.011}))
+    assert "learning rates differ in 2 tensors" in v.first.words
+    assert v.first.numbers["update_ratio_max"] == pytest.approx(2, rel=1e-3)
+
+
+@pytest.mark.parametrize(("decay", "decoupled"), [(0.05, 0), (0, 0.05)])
+def test_weight_decay_that_is_missing_in_plain_weights(decay, decoupled):
+    v = verdict(sgd(decay=decay, decoupled=decoupled), sgd())
+    assert (v.first.what, v.first.step) == ("update", 1)
+    assert v.first.numbers["shrinks_by"] == pytest.approx(0.05 * 0.01, rel=0.02)
+    assert "A decays weights, B does not" in v.words
+    back = verdict(sgd(), sgd(decay=decay, decoupled=decoupled))
+    assert "B decays weights, A does not" in back.words
+
+
+def test_weight_decay_with_the_learning_rate_known():
+    v = verdict(sgd(decoupled=0.05, told=("lr",)), sgd(told=("lr",)))
+    assert v.first.numbers["weight_decay"] == pytest.approx(0.05, rel=0.02)
+
+
+def test_weight_decay_in_momentum_buffers():
+    v = verdict(sgd(momentum=0.9, decay=0.05, told=("state", "grads")), sgd(momentum=0.9, told=("state", "grads")))
+    assert (v.first.what, v.first.step) == ("optimizer", 1)
+    assert v.first.numbers["weight_decay_difference"] == pytest.approx(0.05, rel=1e-3)
+    assert "larger in A" in v.first.words
+
+
+@pytest.mark.parametrize("told", [(), ("state",)])
+def test_a_wrong_momentum(told):
+    v = verdict(sgd(momentum=0.9, told=told), sgd(momentum=0.8, told=told))
+    assert v.first.step == 2  # the first step has no momentum yet
+    assert v.first.numbers["momentum_difference"] == pytest.approx(0.1, rel=1e-3)
+    assert "momentum differs by 0.1" in v.words
+
+
+def test_a_learning_rate_that_changes_later():
+    late = sgd(4, told=("grads",))
+    other = sgd(4, told=("grads",))
+    arrays = other[3][1]
+    for n in NAMES:  # at step 3, B moves 10 % farther
+        arrays["weight", n] = other[2][1]["weight", n] - np.float32(0.011) * arrays["grad", n]
+    v = verdict(late[:4], other[:4])
+    assert (v.first.what, v.first.step) == ("update", 3)
+    assert v.first.numbers["lr_difference"] == pytest.approx(0.001, rel=0.01)
+
+
+def test_random_differences_get_no_reason():
+    """No learning rate, decay, momentum or swap is read into noise of any size."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        a, b = sgd(4, momentum=0.9, told=("state",)), sgd(4, momentum=0.9, told=("state",))
+        k, size = int(rng.integers(1, 5)), 10.0 ** rng.uniform(-6, 0)
+        for key, x in b[k][1].items():
+            b[k][1][key] = (x + size * rng.normal(0, 1, x.shape)).astype(np.float32)
+        v = verdict(a, b)
+        assert (v.first.what, v.first.step) == ("optimizer", k), v.words
+
+
+# -- the first difference, in causal order ----------------------------------------------------------
+
+
+def planted(step, *kinds):
+    """A run of five dumps; B differs from ``step`` on in the given kinds, in all tensors or the given scalars."""
+
+    def at(k, other):
+        d = lambda kind: 1.5 if other and kind in kinds and k >= step else 1.0  # noqa: E731
+        away = np.float32(d("weight") - 1)
+        weights = {n: w + np.float32(0.01 * k) + away * start(11)[n] for n, w in start().items()}
+        grads = {n: w * np.float32(d("grad")) for n, w in start(8).items()} if k else {}
+        state = {f"{n}/exp_avg": w * np.float32(d("optimizer")) for n, w in start(9).items()} if k else {}
+        settings = {n: {"lr": 0.1 * d("settings")} for n in NAMES}
+        return dump(k, weights, grads=grads, state=state, buffers={"bn.mean": np.ones(4) * d("buffer")},
+                    loss=d("loss") if k else None, batch=f"b{k}{d('batch')}" if k else None,
+                    settings=settings)  # fmt: skip
+
+    return [at(k, False) for k in range(5)], [at(k, True) for k in range(5)]
+
+
+ORDER = ["batch", "loss", "grad", "settings", "optimizer", "weight", "buffer"]
+
+
+@pytest.mark.parametrize("earliest", range(len(ORDER)))
+def test_causal_order_within_a_step(earliest):
+    v = verdict(*planted(3, *ORDER[earliest:]))
+    assert (v.status, v.first.what, v.first.step) == ("diverged", ORDER[earliest], 3)
+    whats = [f.what for f in v.findings if f.what in ORDER]
+    assert whats == ORDER[earliest:]
+    if ORDER[earliest] != "settings":  # the rest follows from it
+        assert {f.what for f in v.findings if f.serious} <= {ORDER[earliest], "settings"}
+
+
+def test_time_comes_before_cause():
+    a, early = planted(2, "weight")
+    _, late = planted(3, "batch")
+    v = verdict(a, [*early[:3], *late[3:]])
+    assert (v.first.what, v.first.step) == ("weight", 2)
+
+
+def test_before_training_weights_come_before_settings():
+    v = verdict(*planted(0, "weight", "settings"))
+    assert v.first.what == "weight"
+    assert "from the start on, step 0 (before training)" in v.words
+    assert "Also: B's learning rate is 0.15, A's 0.1; 50 % higher" in v.words
+
+
+def test_backward_begins_at_the_last_layer():
+    a, b = planted(3, "nothing")
+    for name in ("conv.weight", "mid.weight"):
+        b[3][1]["grad", name] = b[3][1]["grad", name] + np.float32(0.5)
+        b[3][1]["weight", name] = b[3][1]["weight", name] + np.float32(0.5)
+    v = verdict(a, b)
+    assert v.first.tensor == "mid.weight"  # mid comes after conv in the model: its gradient is there first
+    assert v.first.numbers["tensors"] == 2
+    assert "the backward pass" in v.words
+    assert found(v, "weight")[0].tensor == "conv.weight"
+
+
+def test_between_two_dumps():
+    v = verdict(sgd(20, every=5), sgd(20, every=5, changed={"mid.weight": 0.02}))
+    assert "between step 0 (identical) and step 5 (epoch 1, batch 5)" in v.words
+    v = verdict(sgd(20)[10::5], sgd(20, changed={"mid.weight": 0.02})[10::5])
+    assert "from the first dump on, step 10" in v.words
+
+
+def test_loss_alone_says_forward_and_only_where_weights_are_known_to_agree():
+    a, b = planted(3, "loss")
+    assert "on the same batch with equal weights: the forward pass differs" in verdict(a, b).words
+    assert "forward" not in verdict([a[0], *a[3:]], [b[0], *b[3:]]).words  # weights in between are not known
+    for side, _ in (*a, *b):
+        object.__setattr__(side, "fingerprint", None)
+    v = verdict(a, b)
+    assert "the batch (not recorded) or the forward pass differs" in v.words
+    assert "batches were the same is unknown" in found(v, "unknown")[0].words
+
+
+def test_loss_that_differs_by_rounding():
+    a, b = planted(9)
+    object.__setattr__(b[3][0], "loss", 1.0000001)
+    v = verdict(a, b)
+    assert "by rounding, on the same batch" in v.first.words
+    assert found(v, "noise")[0].numbers["epsilons"] < 1
+
+
+# -- batches --------------------------------------------------------------------------------------
+
+
+def seen(*batches):
+    """Runs of equal weights; a batch is (inputs, samples, targets) or a word."""
+    prints = [b if isinstance(b, str) else dict(zip(("inputs", "samples", "targets"), b, strict=True)) for b in batches]
+    return [dump(0, start()), *(dump(k, start(), loss=1.0, batch=b) for k, b in enumerate(prints, 1))]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words", "step"),
+    [
+        ("pqrs", ["p", ("q2", "set of q", "yq2"), "r", "s"], "same examples in another order", 2),
+        ("pqrs", "psrq", "the batches of steps 2 and 4 are swapped (2 of 4 batches differ)", 2),
+        ("pqrstu", "prstuv", "B sees A's batch of 1 dump later from here on", 2),
+        ("pqrstu", "ppqrst", "B sees A's batch of 1 dump earlier from here on", 2),
+        ("pqrst", "ptqsr", "B sees A's batch of step 5: shuffled otherwise", 2),
+        ("pq", ["p", ("x", "set of x", "yq")], "same targets and other inputs: augmentation or preprocessing", 2),
+        ("pq", ["p", ("q", "set of q", "other")], "inputs of the batch are the same, its targets are not", 2),
+        ("pq", "px", "other data", 2),
+        ("pqr", "pzq", "A's batch comes to B at step 3", 2),
+    ],
+)
+def test_in_which_way_batches_differ(a, b, words, step):
+    v = verdict(seen(*a), seen(*b))
+    assert (v.first.what, v.first.step) == ("batch", step)
+    assert words in v.first.words
+
+
+def test_examples_spread_over_other_batches():
+    def run(order):
+        parts = [order[i : i + 2] for i in range(0, 8, 2)]
+        prints = [{"inputs": f"{p}", "targets": f"y{p}", "samples": f"{sorted(p)}", "sample_hashes": p} for p in parts]
+        return [dump(k, start(), loss=1.0, batch=p) for k, p in enumerate(prints, 1)]
+
+    v = verdict(run(list("abcdefgh")), run(list("hcebgadf")))
+    assert "spread over other batches: 100 % of A's are found in B's" in v.first.words
+    one = run(list("abcdefgh"))
+    other = run(list("abcxefgh"))
+    assert "1 of 2 examples of the batch are the same" in verdict(one, other).first.words
+
+
+def test_sizes_of_batches():
+    def of(n):
+        return [dump(1, start(), loss=1.0, batch={"inputs": f"{n}", "samples": f"s{n}", "targets": f"t{n}", "size": n})]
+
+    assert "A's batch holds 32 examples, B's 31" in verdict(of(32), of(31)).words
+
+
+def test_fingerprints_of_one_run_are_not_assumed_to_be_the_other_ones():
+    a, b = planted(9)
+    for side, _ in b:
+        object.__setattr__(side, "fingerprint", None)
+    v = verdict(a, b)
+    assert v.status == "identical"
+    assert "whether the batches were the same is unknown: 4 of 4 dumps of B have no fingerprint" in v.words
+
+
+# -- settings ---------------------------------------------------------------------------------------
+
+
+def with_settings(a, b, **more):
+    one, two = ([dump(0, start(), settings=dict.fromkeys(NAMES, s), **more)] for s in (a, b))
+    return verdict(one, two)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        ({"weight_decay": 0.01}, {"weight_decay": 0}, "B's weight decay is 0, A's 0.01 (all 5 parameters)"),
+        ({"lr": 0.1}, {"lr": 0.101}, "B's learning rate is 0.101, A's 0.1; 1 % higher"),
+        ({"betas": (0.9, 0.999)}, {"betas": [0.9, 0.99]}, "B's betas are (0.9, 0.99), A's (0.9, 0.999)"),
+        ({"nesterov": False}, {"nesterov": True}, "B's Nesterov momentum is True, A's False"),
+        ({"eps": 1e-8}, {"eps": 1e-6}, "B's eps is 1e-06, A's 1e-08"),
+    ],
+)
+def test_settings_that_differ(a, b, words):
+    v = with_settings(a, b)
+    assert (v.status, v.first.what, v.first.step) == ("diverged", "settings", 0)
+    assert words in v.words
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ({"lr": 0.1 * 3}, {"lr": 0.3}),  # the same up to rounding
+        ({"lr": 0.1, "initial_lr": 1.0}, {"lr": 0.1, "initial_lr": 2.0}),
+        ({"lr": 0.1}, {"lr": 0.1, "maximize": False}),  # older files do not have it: unknown
+        ({"betas": (0.9, 0.99)}, {"betas": [0.9, 0.99]}),
+    ],
+)
+def test_settings_that_do_not(a, b):
+    v = with_settings(a, b)
+    assert v.status == "identical"
+    assert not found(v, "settings")
+
+
+def test_how_it_is_computed_is_a_remark():
+    v = with_settings({"foreach": None}, {"foreach": True})
+    assert v.status == "identical"
+    assert not found(v, "settings")[0].serious
+
+
+def test_a_parameter_that_one_optimizer_lacks():
+    a, b = ([dump(0, start(), settings={n: {"lr": 0.1} for n in names})] for names in (NAMES, NAMES[:3]))
+    v = verdict(a, b)
+    assert "B's optimizer does not have fc.weight and fc.bias" in v.words
+    assert "A's optimizer does not have" in verdict(b, a).words
+
+
+def test_a_schedule_is_said_once():
+    a, b = ([dump(k, start(), settings={n: {"lr": s / (k + 1)} for n in NAMES}) for k in range(5)] for s in (1.0, 2.0))
+    assert len(found(verdict(a, b), "settings")) == 1
+
+
+def test_other_numbers_of_optimizer_steps():
+    a, b = planted(9)
+    object.__setattr__(b[2][0], "scalars", {"fc.weight/step": 1.0, "fc.bias/step": 1.0})
+    object.__setattr__(a[2][0], "scalars", {"fc.weight/step": 2.0, "fc.bias/step": 2.0})
+    v = verdict(a, b)
+    assert (v.first.what, v.first.step) == ("optimizer", 2)
+    assert "step of fc.weight and 1 more is 1 in B and 2 in A" in v.words
+
+
+# -- frozen, swapped, NaN ----------------------------------------------------------------------------
+
+
+def test_frozen_in_one_run():
+    v = verdict(sgd(), sgd(changed={"mid.weight": 0.0}))
+    assert (v.first.what, v.first.step, v.first.tensor) == ("frozen", 1, "mid.weight")
+    assert "mid.weight moves in A and never in B (8 dumps)" in v.words
+    v = verdict(sgd(changed={"mid.weight": 0.0}), sgd())
+    assert "moves in B and never in A" in v.words
+
+
+def test_frozen_in_both_is_no_finding():
+    both = {"changed": {"mid.weight": 0.0}}
+    v = verdict(sgd(**both), sgd(**both, lr=0.02))
+    assert not found(v, "frozen")
+
+
+def test_optimizer_state_under_another_name():
+    a, b = planted(9)
+    for _, arrays in b[1:]:
+        x, y = ("optimizer", "conv.weight/exp_avg"), ("optimizer", "mid.weight/exp_avg")
+        arrays[x], arrays[y] = arrays[y], arrays[x]
+    v = verdict(a, b)
+    assert (v.first.what, v.first.step) == ("swap", 1)
+    assert "the optimizer state of conv.weight and mid.weight is permuted" in v.words
+
+
+def test_optimizer_state_swapped_a_step_ago():
+    """m' = b m_q + (1 - b) g for parameter p, and the other way round."""
+    a, b = planted(9)
+    g, x, y = (RNG.normal(0, 1, (8, 16)) for _ in range(3))
+    for arrays, (p, q) in ((a[3][1], (x, y)), (b[3][1], (y, x))):
+        arrays["optimizer", "conv.weight/exp_avg"] = (0.9 * p + 0.1 * g).astype(np.float32)
+        arrays["optimizer", "mid.weight/exp_avg"] = (0.9 * q + 0.1 * g * 2).astype(np.float32)
+    v = verdict(a, b)
+    assert (v.first.what, v.first.step) == ("swap", 3)
+    assert "conv.weight with mid.weight" in v.words
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(("kind", "words"), [("grad", "the gradient of mid.weight"), ("weight", "mid.weight")])
+def test_nan_in_one_run(kind, words, bad):
+    a, b = planted(9)
+    b[3][1][kind, "mid.weight"][2, 3] = bad
+    v = verdict(a, b)
+    name = "NaN" if np.isnan(bad) else "Inf"
+    assert (v.status, v.first.what, v.first.step, v.first.tensor) == ("diverged", "nan", 3, "mid.weight")
+    assert f"{name} appears in B first in {words} (1 place); A stays finite" in v.words
+    assert verdict(a, b, Tolerance(1, 1)).status == "diverged"  # no tolerance is wide enough for NaN
+
+
+def test_nan_in_both_runs():
+    a, b = planted(9)
+    for run in (a, b):
+        object.__setattr__(run[2][0], "loss", math.nan)
+    v = verdict(a, b)
+    assert v.status == "identical"
+    assert "NaN appears in both runs at once, first in the loss" in found(v, "nan")[0].words
+    object.__setattr__(b[2][0], "loss", 1.0)
+    object.__setattr__(b[4][0], "loss", math.nan)
+    v = verdict(a, b)
+    assert "NaN appears in A first in the loss (nan), in B at step 4 in the loss" in v.words
+
+
+def test_infinite_buffers_from_the_start_are_meant():
+    a, b = planted(9)
+    for run in (a, b):
+        for _, arrays in run:
+            arrays["buffer", "mask"] = np.array([0.0, -np.inf])
+    assert not found(verdict(a, b), "nan")
+
+
+# -- initial weights ---------------------------------------------------------------------------------
+
+
+def test_one_ulp_at_the_start():
+    a, b = planted(9)
+    for _, arrays in b:
+        w = arrays["weight", "mid.weight"] = arrays["weight", "mid.weight"].copy()
+        w[1, 2] = np.nextafter(w[1, 2], np.float32(9))
+    v = verdict(a, b)
+    assert (v.status, v.first.what, v.first.step, v.first.tensor) == ("diverged", "weight", 0, "mid.weight")
+    assert "start from weights that differ by at most 1 ULP in mid.weight (1 of 5 tensors)" in v.words
+
+
+def test_independent_initialisations():
+    ones = {"norm.weight": np.ones(16, np.float32), "norm.bias": np.zeros(16, np.float32)}
+    a, b = ([dump(k, start(s) | ones, loss=2.0 - k * s / 10, acc=0.5) for k in range(3)] for s in (1, 2))
+    v = verdict(a, b)
+    assert (v.status, v.first.what) == ("not comparable", "initialisation")
+    assert v.first.numbers["relative_l2"] == pytest.approx(math.sqrt(2), abs=0.1)
+    assert abs(v.first.numbers["cosine"]) < 0.15
+    assert "Weights not comparable" in v.words
+    assert "losses (1.8 and 1.6 at step 2)" in v.words
+
+
+def test_a_new_head_on_a_shared_backbone_is_comparable():
+    a, b = ([dump(k, start(1) | {n: start(s)[n] for n in ("fc.weight", "fc.bias")}) for k in range(3)] for s in (1, 2))
+    v = verdict(a, b)
+    assert v.status == "diverged"
+    assert "fc.weight (the head) is initialised independently" in v.words
+    assert "the other 2 weight matrices equal" in v.words
+
+
+def test_trained_apart_from_one_start_is_comparable():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        a = [dump(100, start(seed))]
+        b = [dump(100, {n: (w + rng.normal(0, 0.45, w.shape)).astype(np.float32) for n, w in start(seed).items()})]
+        assert verdict(a, b).status == "diverged"
+
+
+def test_independent_at_any_size_and_scale():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        one, two = ({f"l{i}.weight": rng.normal(0, s, (int(2 ** rng.integers(3, 8)),) * 2).astype(np.float32)
+                     for i in range(5)} for s in (1.0, 0.2))  # fmt: skip
+        two = {n: rng.normal(0, 0.2, w.shape).astype(np.float32) for n, w in one.items()}
+        assert verdict([dump(0, one)], [dump(0, two)]).status == "not comparable"
+
+
+# -- over time: jumps, trends, losses -----------------------------------------------------------------
+
+
+def series_of(values, steps=None):
+    values = np.asarray(values, dtype=np.float64)
+    return series.Series(
+        (), np.arange(len(values), dtype=np.float64) if steps is None else np.asarray(steps, float), values
+    )
+
+
+def test_a_jump_on_exponential_growth_is_found_where_it_is():
+    growth = 1e-8 * 2 ** (np.arange(60) / 5)
+    growth[33:] *= 10
+    assert series.jumps(series_of(growth)) == [33]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.3, 2.0])
+def test_no_jump_on_growth_however_fast(rate):
+    assert series.jumps(series_of(1e-30 * 10 ** (rate * np.arange(40)))) == []
+    assert series.jumps(series_of(np.sqrt(np.arange(1, 60)))) == []
+    assert series.jumps(series_of(1e-8 * 10 ** (8 * (1 - np.exp(-np.arange(60) / 10))))) == []
+
+
+def test_no_jump_between_unevenly_spaced_dumps():
+    steps = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 60, 61, 62, 63.0])
+    assert series.jumps(series_of(1e-12 * 10 ** (steps / 20), steps)) == []
+
+
+def test_noise_rarely_jumps():
+    """Growth with a lognormal noise of 5 %: at most one false jump in 200 series of 50 dumps."""
+    rng = np.random.default_rng(1)
+    noisy = [np.exp(0.2 * np.arange(50) + rng.normal(0, 0.05, 50)) for _ in range(200)]
+    assert sum(bool(series.jumps(series_of(x))) for x in noisy) <= 1
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0, 1e9], [1e-9] * 4])
+def test_few_points_tell_nothing(values):
+    assert series.jumps(series_of(values)) == []
+    assert series.trend(series_of(values)) is None
+
+
+def test_a_jump_names_the_tensor():
+    a, b = planted(9), planted(9)
+    long_a = [dump(k, {n: w + np.float32(0.01 * k) for n, w in start().items()}) for k in range(16)]
+    off = {n: n == "mid.weight" for n in NAMES}
+    long_b = [dump(k, {n: w + np.float32(0.01 * k + 1e-5 + (k >= 12) * off[n]) for n, w in start().items()})
+              for k in range(16)]  # fmt: skip
+    (jump,) = found(verdict(long_a, long_b), "jump")
+    assert (jump.step, jump.tensor) == (12, "mid.weight")
+    assert jump.numbers["factor"] > 100
+    assert not found(verdict(a[0], b[0]), "jump")
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_doubling_time(noise):
+    rng = np.random.default_rng(2)
+    values = 1e-8 * 2 ** (np.arange(90) / 14) * np.exp(rng.normal(0, noise, 90))
+    found_ = series.trend(series_of(values))
+    assert found_.shape == "exponential"
+    assert found_.numbers["doubling_steps"] == pytest.approx(14, rel=0.03)
+    assert found_.words.startswith("doubles every 1")
+
+
+def test_outliers_do_not_move_the_doubling_time():
+    values = 1e-8 * 2 ** (np.arange(60) / 10)
+    values[[7, 23, 41, 55]] *= 1000
+    assert series.trend(series_of(values)).numbers["doubling_steps"] == pytest.approx(10, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (1e-4 * np.arange(1, 60), "grows about linearly with the steps"),
+        (1e-4 * np.sqrt(np.arange(1, 60)), "grows about as the square root of the steps"),
+        (1e-4 * np.arange(1, 60) ** 2.0, "grows as the steps to the power 2.0"),
+        (np.minimum(1e-8 * 2 ** (np.arange(90) / 3.0), 1e-3), "doubled every 3 steps at first and stays near 0.001"),
+        (1e-2 * 2 ** (-np.arange(60) / 7), "halves every 7 steps"),
+    ],
+)
+def test_courses(values, words):
+    assert series.trend(series_of(values)).words.startswith(words)
+
+
+def test_no_trend_in_noise_or_in_what_stays():
+    rng = np.random.default_rng(3)
+    assert sum(series.trend(series_of(np.exp(rng.normal(0, 0.3, 40)))) is not None for _ in range(100)) == 0
+    assert series.trend(series_of(np.full(50, 1e-3))) is None
+
+
+def test_a_lower_loss_is_told_from_chance():
+    rng = np.random.default_rng(4)
+    share, p, n = series.sign_test(rng.normal(0.5, 1, 200))
+    assert share > 0.6
+    assert p < 1e-3
+    assert n > 100
+    false = 0
+    for _ in range(300):  # gaps that go together in time, with no bias: naive tests fail one in three times
+        gaps, x = [], 0.0
+        for _ in range(100):
+            x = 0.8 * x + rng.normal()
+            gaps.append(x)
+        false += series.sign_test(np.array(gaps))[1] < 0.01
+    assert false <= 9
+
+
+def test_the_loss_that_is_lower():
+    rng = np.random.default_rng(5)
+    a = [dump(k, {}, loss=2.0 + rng.normal(0, 0.1)) for k in range(60)]
+    b = [dump(k, {}, loss=side.loss - 0.1 - rng.normal(0, 0.05)) for k, (side, _) in enumerate(a)]
+    (bias,) = found(verdict(a, b), "bias")
+    assert bias.words.startswith("The loss is lower in B in 100 % of 60 dumps")
+    assert bias.numbers["median_gap"] == pytest.approx(0.1, abs=0.03)
+    assert not bias.serious
+
+
+# -- floors and tolerances ------------------------------------------------------------------------------
+
+
+def apart(sizes, losses=None):
+    """A run whose weights are at a relative L2 of ``sizes`` from the zeroth one, and its losses from 1."""
+    base = {n: np.abs(w) for n, w in start().items()}
+    return [
+        dump(k, {n: w * np.float64(1 + s) for n, w in base.items()}, loss=1.0 + (losses[k] if losses else 0.0))
+        for k, s in enumerate(sizes)
+    ]
+
+
+ZERO = [0.0] * 20
+
+
+def test_within_and_above_a_floor():
+    floor = [1e-6] * 20
+    v = verdict(apart(ZERO), apart([2e-6] * 20), floor=apart(floor))
+    assert v.status == "within noise"
+    assert "at most 2 times the floor in 20 of 20 dumps" in v.words
+    grown = [2e-6] * 10 + [4e-5] * 10
+    v = verdict(apart(ZERO), apart(grown), floor=apart(floor))
+    assert v.status == "diverged"
+    assert found(v, "floor")[0].step == 10
+    assert found(v, "floor")[0].numbers["factor"] == pytest.approx(40, rel=0.01)
+    assert "the weights' relative L2 is up to 40 times the noise floor from step 10 on" in v.words
+
+
+def test_two_dumps_above_the_floor_are_not_enough():
+    spike = [2e-6] * 20
+    spike[5] = spike[6] = 1e-3
+    assert verdict(apart(ZERO), apart(spike), floor=apart([1e-6] * 20)).status == "within noise"
+    spike[7] = 1e-3
+    assert verdict(apart(ZERO), apart(spike), floor=apart([1e-6] * 20)).status == "diverged"
+
+
+def test_the_floor_is_the_largest_of_the_dumps_before():
+    floor = [1e-9] * 20
+    floor[4] = 1e-6  # ten dumps from there on
+    sizes = [0.0] * 4 + [2e-6] * 10 + [0.0] * 6
+    assert verdict(apart(ZERO), apart(sizes), floor=apart(floor)).status == "within noise"
+    sizes[14:] = [2e-6] * 6
+    assert found(verdict(apart(ZERO), apart(sizes), floor=apart(floor)), "floor")[0].step == 14
+
+
+def test_a_floor_of_zero_and_losses():
+    v = verdict(apart(ZERO), apart([1e-9] * 20), floor=apart(ZERO))
+    assert v.status == "diverged"
+    assert "above a noise floor of 0 from step 0 on" in v.words
+    v = verdict(apart(ZERO), apart(ZERO, [0.5] * 20), floor=apart(ZERO, [0.1] * 20))
+    assert "the difference of the losses is up to 5 times the noise floor" in v.words
+
+
+def test_a_floor_that_ends_early_or_knows_nothing():
+    a, b, c = apart(ZERO), apart([2e-6] * 20), apart([1e-6] * 20)
+    floor = pairs(a[:6], c[:6])
+    v = judge(pairs(a, b), alignment=Alignment(()), tolerance=Tolerance(), floor=floor)
+    assert v.status == "within noise"
+    assert "14 dumps past step 5" in found(v, "unknown")[-1].words
+    v = judge(pairs(a, b), alignment=Alignment(()), tolerance=Tolerance(), floor=[])
+    assert v.status == "diverged"
+
+
+def test_several_floor_runs_count_by_their_largest():
+    a, b = apart(ZERO), apart([5e-6] * 20)
+    both = [p for pair in zip(pairs(a, apart([1e-6] * 20)), pairs(a, apart([4e-6] * 20)), strict=True) for p in pair]
+    judged = judge(pairs(a, b), alignment=Alignment(()), tolerance=Tolerance(), floor=both)
+    assert judged.status == "within noise"
+
+
+def test_nan_is_never_noise():
+    a, b = apart(ZERO), apart([1e-6] * 20)
+    b[9][1]["weight", "fc.bias"][0] = np.nan
+    assert verdict(a, b, floor=apart([1e-6] * 20)).status == "diverged"
+
+
+@pytest.mark.parametrize(("rtol", "status"), [(1e-5, "within tolerance"), (1e-7, "diverged")])
+def test_tolerance(rtol, status):
+    v = verdict(apart(ZERO), apart([0.0] * 5 + [2e-6] * 15), Tolerance(rtol=rtol))
+    assert v.status == status
+    assert v.words.startswith("Within tolerance (rtol 1e-5" if rtol == 1e-5 else "Diverged at step 5")
+
+
+def test_the_first_difference_beyond_a_tolerance():
+    v = verdict(apart(ZERO), apart([1e-9] * 7 + [1e-3] * 13), Tolerance(rtol=1e-6))
+    assert (v.status, v.first.step) == ("diverged", 7)
+    v = verdict(apart(ZERO), apart(ZERO, [1e-9] * 20), Tolerance(atol=1e-8))
+    assert v.status == "within tolerance"
+
+
+def test_a_size_that_rounding_explains_and_one_that_it_does_not():
+    def run(e):
+        rng = np.random.default_rng(0)
+        return [dump(k, {n: (w + np.float32(0.01 * k) + e * (k > 2) * rng.normal(0, 1, w.shape)).astype(np.float32)
+                         for n, w in start().items()}) for k in range(6)]  # fmt: skip
+
+    v = verdict(run(0), run(3e-8))
+    assert "as rounding does" in v.words
+    assert "`--floor`" in v.words
+    v = verdict(run(0), run(1e-4))
+    assert "more than rounding" in v.words
+    assert "`--floor`" in v.words
+    assert v.status == "diverged"
+
+
+# -- what cannot be compared ------------------------------------------------------------------------------
+
+
+def test_nothing_in_common():
+    v = judge([], alignment=Alignment(()), tolerance=Tolerance())
+    assert v.status == "nothing in common"
+    assert "no dump of A has a partner" in v.words
+    v = verdict([dump(1, {"x": np.ones(3)})], [dump(1, {"y": np.ones(3)})], alignment=Alignment((), ("x",), ("y",)))
+    assert v.status == "nothing in common"
+    assert "no tensor of A has a partner in B (A has 1 tensor, B 1)" in v.words
+
+
+def test_losses_alone_can_be_compared():
+    a, b = ([dump(k, {}, loss=1.0 + s * (k > 3)) for k in range(8)] for s in (0, 1))
+    v = verdict(a, b)
+    assert (v.status, v.first.what, v.first.step) == ("diverged", "loss", 4)
+
+
+def test_shapes_that_differ():
+    a, b = [dump(0, start())], [dump(0, start() | {"fc.weight": np.ones((3, 3), np.float32)})]
+    v = verdict(a, b)
+    assert (v.status, v.first.what, v.first.tensor) == ("diverged", "shape", "fc.weight")
+    assert "fc.weight: shapes differ" in v.words
+
+
+def test_types_and_lonely_tensors_are_remarks():
+    half = {n: w.astype(np.float16) for n, w in start().items()}
+    full = {n: w.astype(np.float32) for n, w in half.items()}
+    v = verdict([dump(0, full)], [dump(0, half)], alignment=Alignment((), ("extra",), (), (("p", ("q", "r")),)))
+    assert v.status == "identical"
+    assert (
+        "A stores conv.weight, conv.bias, mid.weight and 2 more as float32, B as float16" in found(v, "dtype")[0].words
+    )
+    assert "only in A: extra (1 tensor)" in v.words
+    assert "p (q and r)" in found(v, "missing")[1].words
+
+
+def known_by(pair, **columns):
+    """The same pair where nothing but a few columns is known."""
+    rows = pair.sums.rows
+    sums = Sums.unknown(rows).columns | {k: np.full(rows, v) if np.isscalar(v) else v for k, v in columns.items()}
+    return DumpPair(pair.step, pair.a, pair.b, pair.tensors, Sums(sums))
+
+
+def test_hashes_and_norms():
+    pair = pairs([dump(0, start())], [dump(0, start())])[0]
+
+    def judged(**columns):
+        return judge([known_by(pair, **columns)], alignment=Alignment(()), tolerance=Tolerance())
+
+    assert judged(hash_equal=1.0).words.startswith("Identical (equal elements or hashes): 5 weights")
+    v = judged(hash_equal=np.array([1, 1, 0, 1, 1.0]))
+    assert (v.status, v.first.tensor) == ("diverged", "mid.weight")
+    v = judged(aa=pair.sums["aa"], bb=pair.sums["bb"])
+    assert v.words.startswith("Identical (as far as recorded)")
+    assert "only norms were compared" in v.words
+    assert judged(aa=pair.sums["aa"], bb=pair.sums["bb"] * 1.1).status == "diverged"
+
+
+def test_foreign_dumps_without_steps():
+    a, b = (
+        [dump(None, {n: w * np.float32(1 + s * (k > 1)) for n, w in start().items()}) for k in range(4)] for s in (0, 1)
+    )
+    v = verdict(a, b)
+    assert v.status == "diverged"
+    assert "dump 2" in v.words
+
+
+def test_a_single_pair_of_files():
+    v = verdict([dump(None, start())], [dump(None, start() | {"fc.bias": np.ones(16, np.float32)})])
+    assert v.words.startswith("Diverged in the only pair of dumps: fc.bias differs (relative L2 ")
+
+
+def test_every_finding_is_a_sentence():
+    for v in (verdict(*planted(3, *ORDER)), verdict(sgd(), sgd(lr=0.02)), verdict(sgd(seed=1), sgd(seed=2))):
+        for f in v.findings:
+            assert f.words.endswith(".")
+            assert "  " not in f.words
+            assert "nan" not in f.words.replace("finite", "")
+        assert v.first in v.findings
