@@ -15,6 +15,7 @@ from .commands import (
     calibrate,
     check,
     compare,
+    diff,
     evaluate,
     hardware,
     layers,
@@ -76,6 +77,7 @@ app.command("roofline", no_args_is_help=True)(roofline.roofline)
 app.command("check", no_args_is_help=True)(check.check)
 app.command("train", no_args_is_help=True)(train.train)
 app.command("recipes")(recipes.recipes)
+app.command("diff", no_args_is_help=True)(diff.diff)
 app.command("rank", no_args_is_help=True)(rank.rank)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("verify", no_args_is_help=True)(verify.verify)
@@ -115,6 +117,8 @@ def main(
       compare-models bench resnet18 mobilenet_v2 --batch-size 1,32
       compare-models roofline resnet18 vit_b_16 --hardware h100 --plot roofline.png
       compare-models check resnet50 --budget budget.toml
+      compare-models train --recipe quickstart
+      compare-models diff runA runB --filter mlp
 
     `--debug` anywhere shows the traceback of an error.
     """

@@ -32,6 +32,19 @@ def listening(quiet: bool = False) -> Iterator[Listener]:
         yield Lines()
 
 
+@contextmanager
+def paused(listener: Listener) -> Iterator[None]:
+    """No moving bars meanwhile."""
+    if not isinstance(listener, Bars):
+        yield
+        return
+    listener.__exit__()
+    try:
+        yield
+    finally:
+        listener.resume()
+
+
 class Lines:
     """One line a model and an epoch."""
 
@@ -96,6 +109,10 @@ class Bars:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def resume(self) -> None:
+        """Show the bars again."""
+        self._bar.start()
 
     def planned(self, steps: Mapping[str, int]) -> None:
         """A bar for each model that is left, and one for all."""

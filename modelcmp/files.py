@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import OutputError
@@ -23,17 +24,25 @@ def check_writable(path: Path) -> None:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write through a temporary file beside the target; raises OutputError and leaves the target as it was."""
+    write_parts(path, (content,))
+
+
+def write_parts(path: Path, parts: Iterable[str | bytes]) -> None:
+    """The same for content that comes piece by piece, so that it is never in memory as one.
+
+    Raises OutputError; the target stays as it was, also where making the parts raises.
+    """
     check_writable(path)
-    data = content if isinstance(content, bytes) else content.encode("utf-8")
     temporary = None
     try:
         if path.exists() and not path.is_file():
-            path.write_bytes(data)
+            with path.open("wb") as stream:
+                stream.writelines(map(_bytes, parts))
             return
         path = path.resolve()  # a link stays a link: its target is replaced
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
-            file.write(data)
+            file.writelines(map(_bytes, parts))
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(_mode(path))
@@ -43,6 +52,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _bytes(part: str | bytes) -> bytes:
+    return part if isinstance(part, bytes) else part.encode("utf-8")
 
 
 def _mode(path: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from .. import screen
 
 if TYPE_CHECKING:
     from modelcmp.training.config import Config
+    from modelcmp.training.dump_size import DumpEstimate
+    from modelcmp.training.progress import Listener
     from modelcmp.training.run import Trained
     from modelcmp.training.yaml_text import Document
 
@@ -83,6 +86,7 @@ def train(
     engine: opt.Engine = "local",
     address: opt.Address = None,
     format: opt.Format = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write large dumps without asking.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> int:
     """Train architectures with the same data, order, seed and settings; evaluate and rank them.
@@ -121,12 +125,32 @@ def train(
         from modelcmp.training import run
 
         means = run.Means(jobs, engine, address)
+        agree = partial(_agree, listener, yes)
         if loaded is not None:
-            trained = run.train(loaded, force=force, means=means, listener=listener)
+            trained = run.train(loaded, force=force, means=means, listener=listener, agree=agree)
         else:
             assert resume is not None
-            trained = run.resume(resume, means=means, listener=listener)
+            trained = run.resume(resume, means=means, listener=listener, agree=agree)
     return report(trained, style) if trained.main else 0
+
+
+#: Dumps of more than this are asked about.
+_MUCH_BYTES = 1_000_000_000
+
+
+def _agree(listener: Listener, yes: bool, found: DumpEstimate) -> bool:
+    """Say what dumps will take; on a terminal ask where it is much."""
+    from ..live import paused
+
+    with paused(listener):
+        if found.total_bytes > _MUCH_BYTES and not yes and _on_terminal():
+            return typer.confirm(f"{found.words}: go on?", err=True)
+        screen.note(found.words)
+        return True
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _helper() -> bool:
@@ -189,7 +213,10 @@ def report(trained: Trained, style: str) -> int:
     for r in unfinished:
         if style != "table" or r.status == "finished":  # else the table's own lines say it
             screen.error(f"{r.name} {r.status}: {r.message}")
-    return 1 if unfinished else 0
+    undumped = [r for r in trained.results if r.dump_error]
+    for r in undumped:
+        screen.error(f"{r.name}: {r.dump_error}")
+    return 1 if unfinished or undumped else 0
 
 
 def show(results: Any, style: str, output: Path | None, by: str | None = None, fairness: bool = False) -> None:
