@@ -1,7 +1,7 @@
 """Fill the generated blocks of the documentation: ``python docs/generate.py`` (``--check`` only compares).
 
 A block is ``<!-- generated: WHAT -->`` ... ``<!-- end -->``; WHAT is ``metrics``, ``formulas``, ``coefficients``,
-``config`` or a command line that starts with ``compare-models``, whose output is put in.
+``config``, ``measures`` or a command line that starts with ``compare-models``, whose output is put in.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def content(what: str) -> str:
         "formulas": guide.formula_table,
         "coefficients": guide.coefficient_table,
         "config": guide.config_table,
+        "measures": guide.measure_table,
     }
     return tables[what]()
 

@@ -78,7 +78,7 @@ class Comparer:
     def _shares(self, jobs: Mapping[int, Job]) -> list[list[tuple[int, Job]]]:
         """Jobs in lots of about a sixteenth of the work, large ones first."""
         order = sorted(jobs.items(), key=lambda item: -item[1].nbytes)
-        fair = sum(job.nbytes for job in jobs.values()) / (8 * self._threads)
+        fair = sum(job.nbytes + _OVERHEAD_BYTES for job in jobs.values()) / (8 * self._threads)
         lots: list[list[tuple[int, Job]]] = []
         size = float("inf")
         for item in order:

@@ -81,7 +81,14 @@ class Series:
         found += plan.statistics(a, b, {(pair.kind, pair.name) for pair, _ in found})
         tensors = self._kept(tuple(pair for pair, _ in found))
         step = a.step if a.step is not None else len(self.pairs)
-        return DumpPair(step, side(a), side(b, plan.to_a), tensors, comparer.measure([work for _, work in found]))
+        sides = [self._lean(s, i) for i, s in enumerate((side(a), side(b, plan.to_a)))]
+        return DumpPair(step, sides[0], sides[1], tensors, comparer.measure([work for _, work in found]))
+
+    def _lean(self, new: Side, which: int) -> Side:
+        """A side that shares its settings with the last one where they are the same: they seldom change."""
+        last = self.pairs[-1] if self.pairs else None
+        known = (last.a, last.b)[which].settings if last is not None else None
+        return replace(new, settings=known) if known == new.settings else new
 
     def _made(self, a: Dump, b: Dump) -> Plan:
         """Which tensor is which, from the first dumps of both."""

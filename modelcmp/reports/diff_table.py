@@ -17,6 +17,7 @@ from ..diffing.sums import Array
 from .diff_series import GROUPS, Series, broken_places, series
 from .diff_words import (
     COMPARABLE,
+    after_status,
     clean,
     cosine,
     finding_line,
@@ -77,7 +78,7 @@ def _verdict(diff: RunDiff) -> list[Text]:
     """The verdict in words, and where it started."""
     verdict = diff.verdict
     line = Text(verdict.status.upper(), style=_COLOURS[verdict.status])
-    lines = [line.append(f"  {clean(verdict.words)}", style="not bold default")]
+    lines = [line.append(after_status(verdict), style="not bold default")]
     if verdict.first is not None and (place := place_words(verdict.first)):
         lines.append(Text("Started with: ", style="dim").append(f"{what_words(verdict.first)}, {place}", "default"))
     return lines

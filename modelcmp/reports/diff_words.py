@@ -64,8 +64,21 @@ def whole(value: float) -> str:
 
 def status_line(verdict: Verdict) -> str:
     """The verdict in words, its status first."""
-    status = verdict.status[0].upper() + verdict.status[1:]
-    return f"{status}. {clean(verdict.words)}".strip()
+    return f"{verdict.status[0].upper()}{verdict.status[1:]}{after_status(verdict)}"
+
+
+def after_status(verdict: Verdict) -> str:
+    """What follows the status in one sentence with it.
+
+    >>> after_status(Verdict("identical", "Identical (0 ULP)."))
+    ' (0 ULP).'
+    >>> after_status(Verdict("diverged", "The first batch differs."))
+    '. The first batch differs.'
+    """
+    words = clean(verdict.words)
+    if words.lower().startswith(verdict.status):
+        return words[len(verdict.status) :]
+    return f". {words}" if words else ""
 
 
 def place_words(found: Finding, tensor: bool = True) -> str:
@@ -94,7 +107,7 @@ def what_words(found: Finding) -> str:
 def finding_line(found: Finding) -> str:
     """A finding with its place, where the sentence does not say it."""
     words, place = clean(found.words), place_words(found, tensor=False)
-    if not place or (found.step is not None and f"step {found.step}" in words):
+    if not place or (found.step is not None and f"step {found.step}" in words.lower()):
         return words
     return f"{place}: {words}"
 
@@ -133,7 +146,8 @@ def _pairs_words(diff: RunDiff) -> str:
         over = f", step {steps[0]}"
     else:
         over = f", steps {steps[0]} to {steps[-1]}"
-    return f"{_counted(len(diff.pairs), 'pair')} of dumps{over}, matched by {clean(diff.align)}"
+    how = f", matched by {clean(diff.align)}" if len(diff.pairs) > 1 else ""
+    return f"{_counted(len(diff.pairs), 'pair')} of dumps{over}{how}"
 
 
 def _tensors(diff: RunDiff) -> str:

@@ -1,4 +1,4 @@
-"""Tables of the documentation that derive from the code: metrics, formulas, coefficients, the training config."""
+"""Tables of the documentation that derive from the code: metrics, formulas, coefficients, measures, the config."""
 
 from __future__ import annotations
 
@@ -68,6 +68,13 @@ def config_table() -> str:
         for name, field in Config.model_fields.items()
     ]
     return markdown_table(["Key", "Default", "Meaning"], rows, left=3)
+
+
+def measure_table() -> str:
+    """What a diff measures of each pair of tensors."""
+    from ..diffing.measures import MEASURES
+
+    return markdown_table(["Key", "Meaning"], [[f"`{m.key}`", m.meaning] for m in MEASURES], left=2)
 
 
 def _standard(required: bool, value: Any) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..records import Match
-from .names import by_prefix, family, unwrapped
+from .names import Found, by_prefix, family, unwrapped
 from .pairing import go_together
 from .state import Modules, State
 from .transforms import Shape, relation
 
-SAME, WRAPPED, PREFIXED, RENAMED = 1.0, 0.99, 0.95, 0.95
+SAME, WRAPPED, PREFIXED, RENAMED, RENUMBERED = 1.0, 0.99, 0.95, 0.95, 0.85
 #: At most, for a square matrix that is taken as transposed, or may be, since its siblings are.
 _LIKE_ALL, _LIKE_SOME = 0.8, 0.5
 
@@ -29,10 +29,7 @@ def prefixes(state: State) -> None:
     both = [(plain_a[plain], plain_b[plain]) for plain in plain_a if plain in plain_b]
     state.take(_match(a, b, WRAPPED, _wrapper_words(a, b), state) for a, b in both)
     found = by_prefix(state.left_a, state.left_b, _fits, list(state.a), list(state.b))
-    state.take(
-        _match(f.name, f.name_b, WRAPPED if f.whole else PREFIXED, _prefix_words(f.prefix, f.prefix_b), state)
-        for f in found
-    )
+    state.take(_match(f.name, f.name_b, _sure(f), _prefix_words(f.prefix, f.prefix_b), state) for f in found)
 
 
 def renamed(modules: Modules) -> None:
@@ -42,7 +39,10 @@ def renamed(modules: Modules) -> None:
     modules.take([(a.pop(key), b.pop(key)) for key in both], RENAMED, "renamed")
     all_a, all_b = ([f"{u.key}.*" for u in side] for side in (modules.a, modules.b))
     found = by_prefix(a, b, go_together, all_a, all_b)
-    modules.take([(a[f.name], b[f.name_b]) for f in found if go_together(a[f.name], b[f.name_b])], RENAMED, "renamed")
+    fitting = [f for f in found if go_together(a[f.name], b[f.name_b])]
+    for renumbered, sure in ((False, RENAMED), (True, RENUMBERED)):
+        pairs = [(a[f.name], b[f.name_b]) for f in fitting if f.renumbered == renumbered]
+        modules.take(pairs, sure, "renamed and renumbered" if renumbered else "renamed")
 
 
 def squares(state: State) -> None:
@@ -63,6 +63,12 @@ def _match(name: str, name_b: str, confidence: float, how: str, state: State) ->
     transform = relation(state.a[name], state.b[name_b]) or ""
     words = {"": how, "transpose": f"{how}, transposed", "reshape": f"{how}, reshaped"}
     return Match(name, name_b, confidence, words[transform], transform)
+
+
+def _sure(found: Found) -> float:
+    if found.renumbered:
+        return RENUMBERED
+    return WRAPPED if found.whole else PREFIXED
 
 
 def _by_plain_name(names: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .names import family, numbers, order_is_known
 from .ordering import Aligned, contradicted, monotone, scores, with_anchors
 from .state import Modules
-from .transforms import Shape
+from .transforms import Shape, flattened, squeezed
 from .units import Unit
 
 ONLY_ROLE, ROLES, ROLES_PARTLY = 0.9, 0.85, 0.75
@@ -69,7 +69,7 @@ def _numbered_stacks(modules: Modules) -> None:
     shapes: dict[Shape, tuple[list[Unit], list[Unit]]] = defaultdict(lambda: ([], []))
     for side, left in enumerate(modules.left()):
         for unit in left:
-            shapes[unit.shape][side].append(unit)
+            shapes[tuple(sorted(flattened(squeezed(unit.shape))))][side].append(unit)
     for mine, theirs in ((_by_number(a), _by_number(b)) for a, b in shapes.values()):
         aligned = monotone(scores(mine, theirs, transposed=False))
         if len({family(u.path) for u in mine}) == 1 == len({family(u.path) for u in theirs}):

@@ -26,6 +26,7 @@ class Found:
     prefix: str
     prefix_b: str
     whole: bool  # the prefix is one of (nearly) all names
+    renumbered: bool  # the prefixes have other numbers: "features.1." and "layers.0."
 
 
 def unwrapped(name: str) -> str:
@@ -76,20 +77,29 @@ def by_prefix(
     all_a, all_b, endings = sorted(all_a), sorted(all_b), _endings(b)
     options = {name: _options(name, a[name], b, endings, fits) for name in a}
     votes = Counter(pair for found in options.values() for pair, (_, fitting) in found.items() if fitting)
+    seen = Counter(pair for found in options.values() for pair in found)
     modules: dict[tuple[str, str], set[str]] = defaultdict(set)
     for name, found in options.items():
         for pair in found:
             modules[pair].add(name.rpartition(".")[0])
-    whole = {p for p, n in votes.items() if n >= _STRONG * min(len(all_a), len(all_b))}
+    few, many = sorted((len(all_a), len(all_b)))
+    whole = {
+        p for p in votes if seen[p] >= _STRONG * (few if len(modules[p]) >= 3 else many) and votes[p] * 2 >= seen[p]
+    }
     strong = {p for p in votes if p in whole or (len(modules[p]) >= 3 and _covers(p, votes[p], all_a, all_b))}
     claims: dict[str, list[tuple[int, Found]]] = defaultdict(list)
     for name, found in options.items():
         best = _single_best([(votes[p], (p, other)) for p, (other, _) in found.items() if p in strong])
         if best is not None:
             pair, other = best
-            claims[other].append((votes[pair], Found(name, other, *pair, pair in whole)))
+            claims[other].append((votes[pair], _found(name, other, pair, pair in whole)))
     chosen = (_single_best(claim) for claim in claims.values())
     return [found for found in chosen if found is not None]
+
+
+def _found(name: str, other: str, pair: tuple[str, str], whole: bool) -> Found:
+    one, two = numbers(pair[0]), numbers(pair[1])
+    return Found(name, other, *pair, whole, renumbered=one != two and (bool(one and two) or not whole))
 
 
 def _endings(names: Iterable[str]) -> dict[str, list[str]]:

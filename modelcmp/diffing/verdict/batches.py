@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .views import Clue, View
+from .clues import Clue
+from .views import View
 from .words import brief, many
 
 Fingerprint = Mapping[str, Any]

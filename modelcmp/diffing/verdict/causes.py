@@ -9,11 +9,12 @@ import numpy as np
 
 from ..records import Kind
 from . import batches
+from .clues import Clue
 from .comparable import partly_shared
 from .moments import gradient_reason, optimizer_reason
 from .start import Start, firsts
 from .updates import Reason, weight_reason
-from .views import EPS32, Clue, View, consecutive
+from .views import COARSE, EPS32, View
 from .words import apart, figure, listed, many
 
 #: The relative difference of losses, in epsilons of float32, that another order of summation explains.
@@ -45,7 +46,7 @@ def _between(views: Sequence[View], start: Start, found: Sequence[Start]) -> boo
     if start.view.index == 0 or any(s.what == "batch" for s in found):
         return False
     beginning = next((s.view for s in found if s.what != "settings"), None)
-    return start.view is beginning and not consecutive(views[start.view.index - 1], start.view)
+    return start.view is beginning and not start.view.near
 
 
 def _clue(views: Sequence[View], start: Start, leading: bool, between: bool) -> Clue:
@@ -61,11 +62,15 @@ def _clue(views: Sequence[View], start: Start, leading: bool, between: bool) -> 
 
 
 def _before(views: Sequence[View], view: View) -> View | None:
-    """The pair of dumps one step before, where it is known to hold equal weights."""
-    before = views[view.index - 1] if view.index else None
-    if before is None or not consecutive(before, view):
+    """The pair of dumps one step before, where it is known to hold equal weights.
+
+    Types like bfloat16 may hide that they differ: dumps can be stored coarser than what was trained.
+    """
+    before = views[view.index - 1] if view.near else None
+    if before is None or not before.same("weight", "buffer"):
         return None
-    return before if before.same("weight", "buffer") else None
+    eps = before.layout.eps[before.layout.kinds["weight"]]
+    return before if not (eps > COARSE).any() else None
 
 
 def _reason(views: Sequence[View], start: Start) -> Reason | None:

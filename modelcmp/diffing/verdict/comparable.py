@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .views import Bools, Clue, View
+from .clues import Clue
+from .views import Bools, View
 from .words import brief, figure, listed, many
 
 #: |cosine| of a weight matrix below which two of them are unrelated; more for few elements, as chance goes with

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..sums import Array
-from .views import EPS32, Clue, View, consecutive
+from .clues import Clue
+from .views import COARSE, EPS32, View
 from .words import brief, figure, listed, many
 
 #: A difference is more than noise above this many times the floor ...
@@ -156,21 +157,20 @@ def excess_words(excess: Excess) -> str:
     return f"{excess.measure} is up to {figure(excess.factor)} times the noise floor from {brief(excess.view.pair)} on"
 
 
-def rounding_clues(views: Sequence[View], view: View, growing: str) -> list[Clue]:
+def rounding_clues(view: View, growing: str) -> list[Clue]:
     """Whether a first difference is as small as rounding makes it; a remark, since small causes look the same.
 
     All kinds of the dump must be within their limits; many steps after the last dump a larger one tells nothing.
     """
     sizes = {what: size / eps for what in ROUNDING_EPS for size, eps in [_size(view, what)] if size > 0}
-    if not sizes:
+    if not sizes or (view.layout.eps > COARSE).any():
         return []
     what = max(sizes, key=lambda w: sizes[w] / ROUNDING_EPS[w])
     size, eps = _size(view, what)
     numbers = {"relative": size, "epsilons": size / eps}
     told = f"the first difference (relative {figure(size)}) is {figure(size / eps)} times the spacing of stored numbers"
     if size > ROUNDING_EPS[what] * eps:
-        near = view.index > 0 and consecutive(views[view.index - 1], view)
-        return [Clue("noise", f"{told}: more than rounding", view, None, numbers, False)] if near else []
+        return [Clue("noise", f"{told}: more than rounding", view, None, numbers, False)] if view.near else []
     grown = f" and {growing}" if growing else ""
     clause = (
         f"{told}{grown}, as rounding does: non-deterministic kernels, another number of threads, machine or version; "

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..sums import Array
-from .views import Clue, View
+from .clues import Clue
+from .views import View
 from .words import listed, many
 
 

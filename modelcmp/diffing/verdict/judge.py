@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from ..records import Alignment, DumpPair, Status, Tolerance, Verdict
 from .batches import batch_clues
 from .causes import cause_clues
+from .clues import Clue
 from .comparable import not_comparable, what_is_left
 from .floors import Noise, against, floor_clues, rounding_clues
 from .frozen import frozen_clues
+from .jumps import jump_clues
+from .losses import bias_clues
 from .nonfinite import nonfinite_clues
 from .pairing import pairing_clues
-from .series import bias_clues, jump_clues, trend_clues
 from .settings import counter_clues, setting_clues
 from .summary import diverged_words, identical_words, nothing_words, unrelated_words, within_words
-from .views import Clue, View, look
+from .trends import trend_clues
+from .views import View, look
 
 #: Kinds of findings that a verdict can start with.
 CAUSES = (
@@ -111,7 +114,7 @@ def _clues(case: Case) -> list[Clue]:
     if case.floor is None and first is not None and first.view is not None and len(views) > 1:
         growing = next((str(c.clause.partition("relative L2 ")[2]) for c in trends if "doubl" in c.clause), "")
         if first.what in MEASURABLE and not first.explained:
-            clues += rounding_clues(views, first.view, growing)
+            clues += rounding_clues(first.view, growing)
     return clues
 
 
@@ -153,10 +156,12 @@ def _status(case: Case, noise: Noise | None, clues: Sequence[Clue]) -> Status:
     judged = case.tolerance != Tolerance() or (noise is not None and noise.judged > 0)
     if not unequal and not shapes:
         return "diverged" if not judged and _first(clues) else "identical"
-    if shapes or not judged:
+    if shapes:
         return "diverged"
-    if not beyond:
+    if not beyond and (judged or _first(clues) is None):
         return "within tolerance"
+    if not judged:
+        return "diverged"
     if noise is None or not noise.judged or noise.excesses or any(c.what == "nan" and c.serious for c in clues):
         return "diverged"
     return "within noise"

@@ -6,22 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .swaps import FIRST_MOMENTS, state_key, swap_reason
 from .updates import MOST, PARALLEL, Reason, meaningful, one_factor
 from .views import EPS32, Rows, View
 from .words import figure, listed, many
 
-#: The moments that carry a gradient's direction.
-FIRST_MOMENTS = ("momentum_buffer", "exp_avg")
 #: Relative L2 of gradients, in epsilons, that another order of summation explains.
 GRADIENT_ROUNDING_EPS = 256.0
-#: Equal norms: of the same numbers summed in another place.
-EQUAL = 1e-9
-#: Equal lengths of differences that were rounded apart.
-NEARLY_EQUAL = 1e-4
 
 
 def gradient_reason(view: View, before: View | None, rows: Sequence[int]) -> Reason | None:
-    """Why gradients differ: what their moments tell of recovered ones, a common factor, zero in one run, or rounding."""
+    """Why gradients differ: what moments tell of recovered ones, zero in one run, a common factor, or rounding."""
     if all(view.layout.tensors[r].recovered for r in rows):
         swap = swap_reason(view, view.layout.causal("optimizer", view.differs))
         if swap:
@@ -80,17 +75,13 @@ def _rounding(view: View, rows: Sequence[int]) -> Reason | None:
 
 def optimizer_reason(view: View, before: View | None, rows: Sequence[int]) -> Reason | None:
     """Why the optimizer's state differs: swapped parameters, weight decay, momentum, or a factor (betas)."""
-    firsts = [r for r in rows if _key(view, r) in FIRST_MOMENTS]
+    firsts = [r for r in rows if state_key(view, r) in FIRST_MOMENTS]
     return (
         swap_reason(view, rows)
         or _decay(view, before, firsts)
         or _momentum(view, before, firsts)
         or _betas(view, rows)
     )  # fmt: skip
-
-
-def _key(view: View, row: int) -> str:
-    return view.layout.tensors[row].name.rpartition("/")[2]
 
 
 def _decay(view: View, before: View | None, rows: Sequence[int]) -> Reason | None:
@@ -113,13 +104,13 @@ def _decay(view: View, before: View | None, rows: Sequence[int]) -> Reason | Non
 
 def _thing(view: View, row: int) -> str:
     tensor = view.layout.tensors[row]
-    return "recovered gradients" if tensor.kind == "grad" else f"the optimizer's {_key(view, row)}s"
+    return "recovered gradients" if tensor.kind == "grad" else f"the optimizer's {state_key(view, row)}s"
 
 
 def _one_minus_beta(view: View, row: int) -> float:
     """What a term of the gradient is multiplied with in Adam's first moment; recovered gradients have it taken out."""
     tensor = view.layout.tensors[row]
-    if tensor.kind == "grad" or _key(view, row) != "exp_avg":
+    if tensor.kind == "grad" or state_key(view, row) != "exp_avg":
         return 1.0
     betas = view.pair.a.settings.get(tensor.owner, {}).get("betas") or (0.9,)
     return 1.0 - float(betas[0])
@@ -145,7 +136,7 @@ def _share(view: View, before: View, rows: Rows, partners: Sequence[int | None])
 
 def _momentum(view: View, before: View | None, rows: Sequence[int]) -> Reason | None:
     """mu * buffer + g: the difference is as long as a fixed share of the buffer before the step."""
-    rows = [r for r in rows if _key(view, r) == "momentum_buffer"]
+    rows = [r for r in rows if state_key(view, r) == "momentum_buffer"]
     if before is None or not rows:
         return None
     chosen = meaningful(view, rows)
@@ -164,61 +155,8 @@ def _betas(view: View, rows: Sequence[int]) -> Reason | None:
     for key, meaning in (("exp_avg", "beta1 differs, or the gradient's scale"),
                          ("exp_avg_sq", "beta2 differs, or the gradient's scale"),
                          ("momentum_buffer", "dampening differs, or the gradient's scale")):  # fmt: skip
-        chosen = [r for r in rows if _key(view, r) == key]
+        chosen = [r for r in rows if state_key(view, r) == key]
         reason = _common_factor(view, chosen, f"{key}s", meaning) if chosen else None
         if reason:
             return reason
     return None
-
-
-def swap_reason(view: View, rows: Sequence[int]) -> Reason | None:
-    """State that belongs to another parameter: norms that agree crosswise, or differences of equal length."""
-    names = crosswise(view, rows)
-    if names:
-        clause = (
-            f"the optimizer state of {listed(names)} is permuted: each has in B the norm that another one has in A; "
-            "the optimizers list their parameters in another order (harmless only if just the dump names them wrongly)"
-        )
-        return Reason(clause, {"parameters": float(len(names))}, "swap")
-    pairs = _mirrored(view, rows)
-    if not pairs:
-        return None
-    told = "; ".join(f"{a} with {b}" for a, b in pairs[:2]) + ("; ..." if len(pairs) > 2 else "")
-    clause = f"optimizer state was swapped between parameters ({told}): their differences have one length"
-    return Reason(clause, {"parameters": 2.0 * len(pairs)}, "swap")
-
-
-def crosswise(view: View, rows: Sequence[int]) -> list[str]:
-    """Parameters whose state has in B the norm of another parameter's in A, all differing ones of a key."""
-    for key in dict.fromkeys(_key(view, r) for r in rows):
-        chosen = [r for r in rows if _key(view, r) == key]
-        if len(chosen) >= 2 and all(_elsewhere(view, r, chosen) for r in chosen):
-            return [view.layout.tensors[r].owner for r in chosen]
-    return []
-
-
-def _elsewhere(view: View, row: int, rows: Sequence[int]) -> bool:
-    s, shape = view.pair.sums, view.layout.tensors[row].shape
-    wanted = s["bb"][row]
-    if not wanted > 0 or abs(s["aa"][row] - wanted) <= EQUAL * wanted:
-        return False
-    return any(
-        view.layout.tensors[q].shape == shape and q != row and abs(s["aa"][q] - wanted) <= EQUAL * wanted for q in rows
-    )
-
-
-def _mirrored(view: View, rows: Sequence[int]) -> list[tuple[str, str]]:
-    """Pairs of parameters of one shape, whose first moments differ by the same length: +x in one, -x in the other."""
-    s, tensors = view.pair.sums, view.layout.tensors
-    chosen = [r for r in rows if _key(view, r) in FIRST_MOMENTS]
-    pairs: list[tuple[str, str]] = []
-    while len(chosen) >= 2:
-        row = chosen.pop(0)
-        size = s["dd"][row]
-        twin = next((q for q in chosen if tensors[q].shape == tensors[row].shape
-                     and abs(s["dd"][q] - size) <= NEARLY_EQUAL * size), None)  # fmt: skip
-        if twin is None or not size > 0:
-            return []
-        chosen.remove(twin)
-        pairs.append((tensors[row].owner, tensors[twin].owner))
-    return [] if chosen else pairs

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..records import KINDS
-from .views import Bools, Clue, View
+from .clues import Clue
+from .views import Bools, View
 from .words import brief, figure, many
 
 _NAMES = {"grad": "the gradient of ", "optimizer": "the optimizer's ", "buffer": "buffer ", "weight": ""}

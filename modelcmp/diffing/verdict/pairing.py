@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..records import Alignment
-from .views import Clue, View
+from .clues import Clue
+from .views import View
 from .words import listed, many
 
 
@@ -30,7 +31,7 @@ def _shapes(views: Sequence[View]) -> list[Clue]:
 
 def _types(views: Sequence[View]) -> list[Clue]:
     """Tensors that are stored in another type, one finding for each pair of types."""
-    view = next((v for v in views if v.layout.mixed), None)
+    view = next((v for v in views if v.layout.mixed.any()), None)
     if view is None:
         return []
     found: dict[tuple[str, str], list[str]] = {}

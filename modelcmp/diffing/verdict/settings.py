@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .views import Clue, View
+from .clues import Clue
+from .views import View
 from .words import apart, figure, listed, many, percent_more
 
 LABELS = {"lr": "learning rate", "weight_decay": "weight decay", "nesterov": "Nesterov momentum"}

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..records import KINDS, Alignment, Status, Tolerance
 from . import batches
+from .clues import Clue
+from .distance import distance_series, last_distance
 from .floors import Noise, excess_words
-from .series import distance_series, last_distance
-from .views import Clue, View
+from .views import View
 from .words import brief, figure, listed, many, place, sentence
 
 #: Independent causes named beside the first.
@@ -67,6 +68,8 @@ def within_words(
 ) -> str:
     """How far apart the runs get, and that it does not matter."""
     limit = f"rtol {figure(tolerance.rtol)}, atol {figure(tolerance.atol)}"
+    if tolerance == Tolerance():
+        limit = "as far as the coarser of two stored types tells"
     if status == "within noise" and noise:
         limit = f"at most {figure(noise.largest)} times the floor in {noise.judged} of {many(len(views), 'dump')}"
     series = distance_series(views)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..sums import Array
-from .views import Rows, View, consecutive
+from .views import Rows, View
 from .words import figure, listed, many, percent_more
 
 #: |cosine| from which two vectors count as parallel: 0.98 leaves room for a rounding error of a fifth of d.
@@ -64,14 +64,14 @@ def weight_reason(views: Sequence[View], view: View, rows: Sequence[int]) -> Rea
     if not len(chosen):
         return None
     return (
-        _scaled(views, view, chosen)
+        _scaled(view, chosen)
         or _decayed(view, chosen)
         or _momentum(views, view, chosen)
         or _scaled_direction(view, chosen)
     )  # fmt: skip
 
 
-def _scaled(views: Sequence[View], view: View, rows: Rows) -> Reason | None:
+def _scaled(view: View, rows: Rows) -> Reason | None:
     """d is parallel to the update: known where the dump before is the one that updates are measured from."""
     s = view.pair.sums
     if view.index != 1:
@@ -89,7 +89,7 @@ def _scaled(views: Sequence[View], view: View, rows: Rows) -> Reason | None:
     if alike.sum() < MOST * len(rows):
         return _factors(view, rows[fits], ratio[fits])
     names = view.layout.names(rows[alike].tolist())
-    since = "" if consecutive(views[0], view) else " since the first dump"
+    since = "" if view.near else " since the first dump"
     clause = (
         f"B's updates of {listed(names)}{since} are {figure4(middle)} times A's, in the same direction "
         f"(angle {figure(float(np.median(angle[alike])))} rad): {_rate(view, middle, names)}"
@@ -156,7 +156,7 @@ def _decay(view: View, row: int, factor: float, numbers: dict[str, float]) -> st
 
 def _momentum(views: Sequence[View], view: View, rows: Rows) -> Reason | None:
     """d is as long as a fixed share of the update before, in every tensor: known in the third dump alone."""
-    if view.index != 2 or not (consecutive(views[0], views[1]) and consecutive(views[1], view)):
+    if view.index != 2 or not (views[1].near and view.near):
         return None
     s, before = view.pair.sums, [views[1].row("weight", view.layout.tensors[int(r)].name) for r in rows]
     if None in before:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..records import KINDS, DumpPair, Finding, Kind, Side, TensorPair, Tolerance
+from ..records import KINDS, DumpPair, Kind, Side, TensorPair, Tolerance
 from ..sums import Array
-from .words import place, sentence
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]  # places in a pair's tensors
@@ -23,6 +22,10 @@ EPS = {
     "float8_e4m3fn": 2.0**-3, "float8_e5m2": 2.0**-2, "complex64": 2.0**-23, "complex128": 2.0**-52,
 }  # fmt: skip
 EPS32 = EPS["float32"]
+#: Rounding to nearest is off by at most half the spacing, relative to the number.
+STORED = 0.5
+#: Spacing of types that hide small differences: what is stored in them may have been computed in others.
+COARSE = 1e-4
 #: Roundings that a recovered gradient may carry from each of its terms.
 RECOVERY_EPS = 2.0
 
@@ -56,9 +59,10 @@ class Layout:
         return sorted(rows, key=lambda i: self.places.get(("weight", self.tensors[i].name), i), reverse=True)
 
     @cached_property
-    def mixed(self) -> bool:
-        """Whether a tensor is stored in two types."""
-        return any(t.dtype != t.dtype_b for t in self.tensors)
+    def mixed(self) -> Bools:
+        """Tensors that both runs store in another type."""
+        other: Bools = np.array([t.dtype != t.dtype_b for t in self.tensors], dtype=bool)
+        return other & self.usable
 
     @cached_property
     def owned(self) -> Mapping[tuple[Kind, str], list[int]]:
@@ -90,6 +94,7 @@ class View:
     pair: DumpPair
     layout: Layout
     tolerance: Tolerance
+    near: bool = False  # one step after the pair of dumps before, in both runs
 
     @cached_property
     def unequal(self) -> Bools:
@@ -127,13 +132,17 @@ class View:
 
     @cached_property
     def differs(self) -> Bools:
-        """Rows that differ by more than the tolerance: of the norms alone, where only those are known."""
-        if self.tolerance == Tolerance():
+        """Rows that differ by more than the tolerance: of the norms alone, where only those are known.
+
+        What storing in the coarser of two types rounds is no difference.
+        """
+        if self.tolerance == Tolerance() and not self.layout.mixed.any():
             return self.unequal
         s = self.pair.sums
         with np.errstate(invalid="ignore"):
             a, b = np.sqrt(s["aa"]), np.sqrt(s["bb"])
             allowed = self.tolerance.atol + self.tolerance.rtol * np.fmax(a, b)
+            allowed += np.where(self.layout.mixed, STORED * np.nan_to_num(self.layout.eps) * np.fmax(a, b), 0)
             size = np.where(np.isnan(s["dd"]), np.abs(a - b), np.sqrt(s["dd"]))
             outside = ~(size <= allowed)
         for key in ("nan", "inf"):
@@ -219,55 +228,17 @@ def look(pairs: Sequence[DumpPair], tolerance: Tolerance) -> tuple[View, ...]:
         key = id(pair.tensors)
         if key not in layouts:
             layouts[key] = Layout.of(pair.tensors)
-        views.append(View(i, pair, layouts[key], tolerance))
+        near = i > 0 and consecutive(pairs[i - 1], pair)
+        views.append(View(i, pair, layouts[key], tolerance, near))
     return tuple(views)
 
 
-def consecutive(before: View, after: View) -> bool:
+def consecutive(before: DumpPair, after: DumpPair) -> bool:
     """Whether one optimizer step (or batch, where steps are not known) lies between two dumps, in both runs."""
-    return all(_next(x, y) for x, y in ((before.pair.a, after.pair.a), (before.pair.b, after.pair.b)))
+    return all(_next(x, y) for x, y in ((before.a, after.a), (before.b, after.b)))
 
 
 def _next(x: Side, y: Side) -> bool:
     if x.step is not None and y.step is not None:
         return y.step - x.step == 1
     return x.epoch == y.epoch and x.batch is not None and y.batch is not None and y.batch - x.batch == 1
-
-
-#: The order of findings within one pair of dumps: what causes what.
-ORDER = (
-    "initialisation", "shape", "dtype", "batch", "loss", "acc", "grad", "settings", "frozen", "swap",
-    "optimizer", "weight", "update", "buffer", "nan", "jump", "floor", "tolerance", "noise", "trend", "bias",
-    "missing", "unknown",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Clue:
-    """A finding before its place is put into words."""
-
-    what: str
-    clause: str  # without its place: "B's weight decay is 0, A's 0.01"
-    view: View | None = None
-    tensor: str | None = None
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    serious: bool = True
-    explained: bool = False  # its clause says why, not only what
-
-    @property
-    def key(self) -> tuple[int, bool, int]:
-        """Sorts by time, then cause; what has no place comes last. Before training the weights cause all else."""
-        if self.view is None:
-            return 1 << 60, True, ORDER.index(self.what)
-        born = self.view.initial and self.what in ("initialisation", "shape", "dtype", "weight", "buffer")
-        return self.view.index, not born, ORDER.index(self.what)
-
-    def finding(self) -> Finding:
-        """With its place."""
-        if self.view is None:
-            return Finding(self.what, sentence(self.clause), tensor=self.tensor, numbers=self.numbers,
-                           serious=self.serious)  # fmt: skip
-        side = self.view.pair.a
-        words = f"{sentence(place(self.view.pair)).rstrip('.')}: {self.clause.rstrip('.')}."
-        return Finding(self.what, words, self.view.pair.step, side.epoch, side.batch, self.tensor, self.numbers,
-                       self.serious)  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...diffing.records import Kind, RunDiff
+from ...diffing.records import KINDS, Kind, RunDiff
 from ...diffing.sums import Sums
 from ..diff_series import series
 from ..diff_words import COMPARABLE, place_words, what_words
@@ -190,8 +190,9 @@ def _worst(
 def _first(
     diff: RunDiff, tensors: dict[tuple[str, str], str], layers: Sequence[int], parts: list[list[int]]
 ) -> tuple[int, int, str] | None:
-    """The cell of the tensor (or the weight that it belongs to) with which the verdict says that it started."""
-    found = diff.verdict.first
+    """The cell of the first tensor (or of the weight that it belongs to) that the verdict says differs."""
+    named = (f for f in (diff.verdict.first, *diff.verdict.findings) if f is not None and f.what in KINDS)
+    found = next(named, None)
     if found is None or found.tensor is None or not diff.pairs:
         return None
     owner = found.tensor if found.tensor in tensors.values() else found.tensor.partition("/")[0]
