@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -39,6 +40,14 @@ def readme_commands():
     return [line for line in lines if "--install-completion" not in line and "net.py" not in line]
 
 
+def dump(run):
+    """A dump as anyone's code writes it."""
+    (run / "batch_dumps" / "epoch_001").mkdir(parents=True)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(8, 2))
+    state = {"model_state_dict": model.state_dict(), "loss": 1.0, "acc": 0.5}
+    torch.save(state, run / "batch_dumps" / "epoch_001" / "batch_0010.pt")
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """What became of each command of the README; two run at a time."""
@@ -46,6 +55,8 @@ def ran(tmp_path_factory):
     def run(command):
         folder = tmp_path_factory.mktemp("readme")
         (folder / "budget.toml").write_text('[limits]\nparams = "30M"\n')
+        if " diff " in command:
+            dump(folder / "runA"), dump(folder / "runB")
         own = {"MODELCMP_CACHE": str(folder / "cache"), "MODELCMP_DEVICES": str(folder / "devices")}
         program = [sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]]
         return subprocess.run(program, cwd=folder, capture_output=True, text=True, env={**os.environ, **own})
@@ -74,6 +85,22 @@ def test_example_of_own_model_runs(tmp_path):
     model = json.loads(done.stdout)["models"][0]
     # convolution 30x30x3x128x9, head 256x10
     assert model["macs"] == 30 * 30 * 3 * 128 * 9 + 256 * 10
+
+
+def test_reference_script_runs_and_its_runs_are_compared(tmp_path):
+    """docs/diffing.md: the script, twice, and the command; its verdict names what was planted."""
+    text = (ROOT / "docs" / "diffing.md").read_text("utf-8")
+    (tmp_path / "train_reference.py").write_text(re.search(r"```python\n(# train_reference.*?)```", text, re.DOTALL)[1])
+    commands = re.search(r"## Compare.*?```sh\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    for command in commands:
+        words = shlex.split(command)
+        program = ["-m", "modelcmp_cli", *words[1:]] if words[0] == "compare-models" else words[1:]
+        done = subprocess.run([sys.executable, *program], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "B's weight decay is 0.1, A's 0" in " ".join(done.stdout.split())
+    assert {"model_comparison.png", "layer_heatmap.png", "model_comparison.csv", "detailed_comparison.json"} == {
+        p.name for p in (tmp_path / "diff").iterdir()
+    }
 
 
 def test_zoo_example_runs(own_cache):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,7 +121,7 @@ def diff(
     if follow:
         result = _follow(differ, result, every, output, style)
     _report(result, style, output)
-    return 1 if fail_on is not None and result.verdict.status in FAIL_ON[fail_on] else 0
+    return 1 if result.verdict.status in FAIL_ON.get(fail_on or "", ("nothing in common",)) else 0
 
 
 def _checked(format: str | None, fail_on: str | None, output: Path | None) -> str:
@@ -179,7 +179,7 @@ def _follow(differ: Differ, result: RunDiff, every: float, output: Path | None, 
             if len(new.pairs) > len(result.pairs):
                 screen.note(_so_far(new))
                 if output is not None:
-                    outputs.write_diff(new, output)
+                    outputs.write_diff(new, output, detailed=False)
             result = new
     except KeyboardInterrupt:
         screen.interrupted.clear()  # the usual end: the result follows
@@ -187,29 +187,30 @@ def _follow(differ: Differ, result: RunDiff, every: float, output: Path | None, 
 
 
 def _so_far(result: RunDiff) -> str:
-    return f"{len(result.pairs)} pairs of dumps: {result.verdict.words}"
+    return f"{len(result.pairs)} pairs of dumps: {result.verdict.words.rstrip('.')}"
 
 
 class _Bar:
-    """Pairs of dumps as they are compared."""
+    """A bar of the pairs of dumps; a new one for the noise floor."""
 
-    def __init__(self, advance: screen.Progress) -> None:
-        self._advance, self._done = advance, 0
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
 
     def planned(self, pairs: int) -> None:
-        """The total is set anew by each part."""
+        """Show a bar of so many."""
+        self._stack.close()
+        self._advance, self._done = self._stack.enter_context(screen.progress(pairs)), 0
+        self._advance("comparing dumps", 0)
 
     def advanced(self) -> None:
+        """Move it by one."""
         self._done += 1
-        self._advance("comparing", self._done)
+        self._advance("comparing dumps", self._done)
 
 
 @contextmanager
 def _watching(quiet: bool) -> Iterator[Watcher]:
     from modelcmp.diffing.request import Nobody
 
-    if quiet or not sys.stderr.isatty():
-        yield Nobody()
-        return
-    with screen.progress(0) as advance:
-        yield _Bar(advance)
+    with ExitStack() as stack:
+        yield Nobody() if quiet or not sys.stderr.isatty() else _Bar(stack)

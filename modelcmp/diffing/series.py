@@ -55,7 +55,7 @@ class Series:
             for file_a, file_b in left:
                 self._add(file_a, file_b, comparer)
                 watcher.advanced()
-        if self.pairing.pairs and not self.pairs:
+        if self.skipped and not self.pairs:
             raise ModelcmpError(f"nothing could be compared: {next(iter(self.skipped.values())).reason}")
 
     def _add(self, file_a: DumpFile, file_b: DumpFile, comparer: Comparer) -> None:

@@ -35,9 +35,11 @@ _TENSOR_KEYS = tuple(m.key for m in MEASURES if m.key != "max_index")
 TOTALS = tuple(m.key for m in MEASURES if m.key not in SINGLE)
 
 
-def write_files(diff: RunDiff, folder: Path) -> list[Path]:
-    """Write both files into a folder, each whole or not at all; raises OutputError."""
+def write_files(diff: RunDiff, folder: Path, detailed: bool = True) -> list[Path]:
+    """Write the CSV, and the JSON if ``detailed``, into a folder, each whole or not at all; raises OutputError."""
     write_parts(folder / CSV_NAME, csv_parts(diff))
+    if not detailed:
+        return [folder / CSV_NAME]
     # What no encoding holds (an undecodable byte of a path) becomes JSON's own escape of it.
     write_parts(folder / JSON_NAME, (part.encode("utf-8", "backslashreplace") for part in json_parts(diff)))
     return [folder / CSV_NAME, folder / JSON_NAME]

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def write_diff(diff: RunDiff, folder: Path) -> list[Path]:
-    """Write both pictures, the CSV and the JSON into a folder, made if it is new; their paths. Raises OutputError."""
+def write_diff(diff: RunDiff, folder: Path, detailed: bool = True) -> list[Path]:
+    """Write both pictures, the CSV and the JSON into a folder, made if it is new; their paths. Raises OutputError.
+
+    Without ``detailed`` the JSON, which may be large, is left for later.
+    """
     from .plots.diff_pictures import draw_diff
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
-    return [*draw_diff(diff, folder), *write_files(diff, folder)]
+    return [*draw_diff(diff, folder), *write_files(diff, folder, detailed)]
 
 
 def screens(diff: RunDiff, width: int) -> list[RenderableType]:

@@ -23,16 +23,13 @@ def applied(name_map: NameMap, a: Mapping[str, Shape], b: Mapping[str, Shape]) -
     Raises BadInput for names that are not there, tensors given twice, rows that a tensor does not have, and rules that
     match nothing.
     """
-    _check_pairs(name_map.pairs, a, b)
-    new_names, by_rule = _renamed(name_map, a, b)
+    pairs, new_names, changed = _renamed(name_map, a)
+    _check_pairs(pairs, a, b)
     own_names = {new: old for old, new in new_names.items()}
     state = State.of({new_names[name]: shape for name, shape in a.items()}, b)
-    state.take(Match(new_names[p.name], p.name_b, 1.0, GIVEN, str(p.transform)) for p in name_map.pairs)
-    state.take(
-        Match(new, new, 1.0, GIVEN, str(rule.transform))
-        for new, rule in ((new_names[old], rule) for old, rule in by_rule.items())
-        if new in state.left_b
-    )
+    state.take(Match(new_names[p.name], p.name_b, 1.0, GIVEN, str(p.transform)) for p in pairs)
+    direct = [new_names[name] for name in changed if new_names[name] in state.left_b]
+    state.take(Match(name, name, 1.0, GIVEN) for name in direct)
     _set_aside(name_map, state, own_names, new_names)
     return state, own_names
 
@@ -84,38 +81,37 @@ def _check_rows(pair: Pair, a: Shape, b: Shape) -> None:
             raise BadInput(f"{pair.where}: {name!r} has {has}, not {rows.start}:{rows.stop}")
 
 
-def _renamed(
-    name_map: NameMap, a: Mapping[str, Shape], b: Mapping[str, Shape]
-) -> tuple[dict[str, str], dict[str, Rule]]:
-    """New names by old ones, and the last rule that changed each; names that the map gives exactly stay."""
-    exact = {pair.name for pair in name_map.pairs}
+def _renamed(name_map: NameMap, a: Mapping[str, Shape]) -> tuple[list[Pair], dict[str, str], dict[str, Rule]]:
+    """All pairs that the map gives, new names by old ones, and the last rule that changed each.
+
+    Names that the map gives exactly stay as they are; a rule with a transform gives pairs.
+    """
+    pairs = list(name_map.pairs)
+    settled = {pair.name for pair in pairs}
     names = {name: name for name in a}
     changed: dict[str, Rule] = {}
     for rule in name_map.rules:
-        free = [name for name in names if name not in exact]
-        new = substituted(rule.pattern, rule.to, [names[name] for name in free])
-        moved = {name: to for name, to in zip(free, new, strict=True) if to != names[name]}
-        hits = moved or {
-            n: n for n, hit in zip(free, searched(rule.pattern, [names[f] for f in free]), strict=True) if hit
-        }
+        free = [name for name in names if name not in settled]
+        hits = [n for n, hit in zip(free, searched(rule.pattern, [names[n] for n in free]), strict=True) if hit]
         if not hits:
-            raise BadInput(f"{rule.where}: the pattern {rule.pattern.pattern!r} matches no name of A")
-        names |= moved
-        changed |= dict.fromkeys(hits, rule)
-    _check_renamed(names, changed, b)
-    return names, changed
+            raise BadInput(f"{rule.where}: the pattern {rule.pattern.pattern!r} matches no name of A that is left")
+        new = dict(zip(hits, substituted(rule.pattern, rule.to, [names[n] for n in hits]), strict=True))
+        if rule.transform == Transform():
+            names |= new
+            changed |= dict.fromkeys(hits, rule)
+        else:
+            pairs += [Pair(name, to, rule.transform, rule.where) for name, to in new.items()]
+            settled |= set(hits)
+    _check_renamed(names, changed)
+    return pairs, names, changed
 
 
-def _check_renamed(names: Mapping[str, str], changed: Mapping[str, Rule], b: Mapping[str, Shape]) -> None:
+def _check_renamed(names: Mapping[str, str], changed: Mapping[str, Rule]) -> None:
     twice = [new for new, count in Counter(names.values()).items() if count > 1]
     if twice:
         old = [name for name, new in names.items() if new == twice[0]]
-        where = next((changed[name].where for name in old if name in changed), GIVEN)
+        where = next(changed[name].where for name in old if name in changed)
         raise BadInput(f"{where}: {' and '.join(map(repr, old[:2]))} of A are both renamed to {twice[0]!r}")
-    for name, rule in changed.items():
-        transform = rule.transform
-        if transform != Transform() and names[name] not in b:
-            _check_known(names[name], b, "B", rule.where)
 
 
 def _set_aside(name_map: NameMap, state: State, own_names: Mapping[str, str], new_names: Mapping[str, str]) -> None:

@@ -97,7 +97,7 @@ def read(path: str) -> Reading:
     >>> read("encoder.layers.encoder_layer_3.self_attention.out_proj").path
     'encoder.block.3.attn_out'
     >>> read("layer2.0.bn1").path, read("vit.layernorm").path
-    ('stage.1.block.0.norm1', 'vit.final_norm')
+    ('block.1.block.0.norm1', 'final_norm')
     """
     inside, rest = _split(path.lower())
     tail = ".".join(rest.split(".")[-_TAIL:])
