@@ -294,7 +294,7 @@ def test_tolerance_and_floor_reach_the_verdict(runs):
     assert diff(folder / "a", folder / "b", Request(tolerance=Tolerance(rtol=10, atol=10))).verdict.status == (
         "within tolerance"
     )
-    noisy = diff(folder / "a", folder / "b", Request(floor=folder / "b"))
+    noisy = diff(folder / "a", folder / "b", Request(floors=(folder / "b",)))
     assert noisy.floor is not None
     assert len(noisy.floor) == 5
     assert noisy.verdict.status == "within noise"

@@ -63,8 +63,8 @@ def diff(
         Path | None, typer.Option("--write-map", metavar="FILE", help="Write the alignment that was found, to edit.")
     ] = None,
     floor: Annotated[
-        Path | None,
-        typer.Option("--floor", metavar="RUN", help="A rerun of A: what it differs by counts as noise."),
+        list[Path] | None,
+        typer.Option("--floor", metavar="RUN", help="A rerun of A: what it differs by is noise; may be repeated."),
     ] = None,
     rtol: Annotated[float, typer.Option("--rtol", metavar="X", min=0, help="Relative L2 that is no difference.")] = 0.0,
     atol: Annotated[float, typer.Option("--atol", metavar="X", min=0, help="L2 that is no difference.")] = 0.0,
@@ -137,7 +137,7 @@ def _checked(format: str | None, fail_on: str | None, output: Path | None) -> st
 
 
 def _request(
-    filters: list[str] | None, align: str, head: str | None, map_: Path | None, floor: Path | None, rtol: float,
+    filters: list[str] | None, align: str, head: str | None, map_: Path | None, floors: list[Path] | None, rtol: float,
     atol: float, strict: bool,
 ) -> Request:  # fmt: skip
     from modelcmp.diffing.aligning import read_map
@@ -145,7 +145,7 @@ def _request(
     from modelcmp.diffing.request import Request
 
     given = read_map(map_) if map_ is not None else None
-    return Request(tuple(filters or ("all",)), align, head, given, floor, Tolerance(rtol, atol), strict)
+    return Request(tuple(filters or ("all",)), align, head, given, tuple(floors or ()), Tolerance(rtol, atol), strict)
 
 
 def _write_map(result: RunDiff, path: Path) -> None:

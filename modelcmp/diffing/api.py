@@ -20,7 +20,7 @@ def diff(
     align: str = "batch",
     head: str | None = None,
     map: str | Path | Mapping[str, str] | None = None,
-    floor: str | Path | None = None,
+    floor: str | Path | Sequence[str | Path] = (),
     rtol: float = 0.0,
     atol: float = 0.0,
     strict: bool = False,
@@ -28,12 +28,12 @@ def diff(
 ) -> RunDiff:
     """Compare the dumps of two runs, or two checkpoints: where they part, how far, and what it means.
 
-    ``filter``: all, mlp, backbone, or regular expressions on names; ``align``: batch, step or auto; ``map``: a map file,
-    or names of A with names of B; ``floor``: a rerun of A. ``result.verdict`` has status and words, ``result.pairs`` the
+    ``filter``: all, mlp, backbone, or expressions on names; ``align``: batch, step or auto; ``map``: a map file,
+    or names of A with names of B; ``floor``: reruns of A. ``result.verdict`` has status and words, ``result.pairs`` the
     measures of each pair of dumps. Raises BadInput where there is nothing to compare.
     """
     filters = (filter,) if isinstance(filter, str) else tuple(filter)
     given: Any = read_map(Path(map)) if isinstance(map, str | Path) else map
-    place = Path(floor) if floor is not None else None
-    request = Request(filters, align, head, given, place, Tolerance(rtol, atol), strict)
+    floors = (floor,) if isinstance(floor, str | Path) else floor
+    request = Request(filters, align, head, given, tuple(Path(f) for f in floors), Tolerance(rtol, atol), strict)
     return run.diff(Path(a), Path(b), request, watcher)

@@ -18,7 +18,7 @@ class Request:
     align: str = "batch"
     head: str | None = None  # a regular expression for the classifier head, where structure does not tell
     given: Mapping[str, Any] | None = None  # what a map file says
-    floor: Path | None = None  # a run that differs from A by noise only
+    floors: tuple[Path, ...] = ()  # runs that differ from A by noise only
     tolerance: Tolerance = field(default_factory=Tolerance)
     strict: bool = False  # a file that cannot be read ends it all
     threads: int | None = None

@@ -26,22 +26,21 @@ class Differ:
     def __init__(self, a: Path, b: Path, request: Request) -> None:
         self.a, self.b, self.request = a, b, request
         self._main = Series(a, b, request)
-        self._floor = Series(a, request.floor, request) if request.floor is not None else None
+        self._floors = [Series(a, place, request) for place in request.floors]
 
     def update(self, watcher: Watcher) -> RunDiff:
         """The diff of all dumps that are there now."""
-        for series in filter(None, (self._main, self._floor)):
+        for series in (self._main, *self._floors):
             series.update(watcher)
-        main, floor, request = self._main, self._floor, self.request
-        pairs = tuple(main.pairs)
-        judged = judge(
-            pairs, alignment=main.alignment, tolerance=request.tolerance, floor=tuple(floor.pairs) if floor else None
-        )
-        skipped = list(main.skipped.values()) + (list(floor.skipped.values()) if floor else [])
+        main, request, pairs = self._main, self.request, tuple(self._main.pairs)
+        noise = sorted((p for series in self._floors for p in series.pairs), key=lambda pair: pair.step)
+        floor = tuple(noise) if self._floors else None
+        judged = judge(pairs, alignment=main.alignment, tolerance=request.tolerance, floor=floor)
+        skipped = [s for series in (main, *self._floors) for s in series.skipped.values()]
         return RunDiff(
             str(self.a), str(self.b), ", ".join(request.filters), main.pairing.how, pairs, main.alignment, judged,
             tuple(str(f.path) for f in main.pairing.only_a), tuple(str(f.path) for f in main.pairing.only_b),
-            tuple(dict.fromkeys(skipped)), tuple(floor.pairs) if floor else None, request.tolerance,
+            tuple(dict.fromkeys(skipped)), floor, request.tolerance,
             tuple(dict.fromkeys(notes(pairs))),
         )  # fmt: skip
 
