@@ -241,6 +241,8 @@ def test_a_wrong_momentum_in_the_settings(verdict):
     v = verdict(make=sgd(momentum=0.8))
     assert where(v) == ("diverged", "settings", 0)
     assert "B's momentum is 0.8, A's 0.9" in v.words
+    # gradients recovered from the buffers agree in step 2, up to the rounding of recovering them
+    assert [f.step for f in v.findings if f.what == "grad"] == [3]
     assert "tensors part at step 2" in v.words.lower()
 
 
