@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import Comparison
+    from .diffing.api import diff
+    from .dumps.dumper import BatchDumper
     from .errors import ModelcmpError
     from .hardware.catalogue import devices
     from .hardware.device import Device
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "METRICS",
+    "BatchDumper",
     "Comparison",
     "Device",
     "LayerRecord",
@@ -39,6 +42,7 @@ __all__ = [
     "bench",
     "compare",
     "devices",
+    "diff",
     "predict",
     "profile",
     "train",
@@ -46,6 +50,7 @@ __all__ = [
 
 _HOME = {
     "METRICS": "metrics",
+    "BatchDumper": "dumps.dumper",
     "Comparison": "comparison",
     "Device": "hardware.device",
     "LayerRecord": "records",
@@ -58,6 +63,7 @@ _HOME = {
     "bench": "measuring.bench",
     "compare": "profiling.compare",
     "devices": "hardware.catalogue",
+    "diff": "diffing.api",
     "predict": "hardware.predict",
     "profile": "profiling.compare",
     "train": "training.api",

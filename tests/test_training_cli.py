@@ -105,8 +105,8 @@ def test_the_dreamlake_package_reads_a_trained_run(trained, tmp_path):
 def test_dumps_are_plain_checkpoints(trained):
     folder = trained[0] / "comparison-mlp" / "batch_dumps"
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.pt"))
-    assert files == ["epoch_001/batch_0006.pt", "epoch_002/batch_0006.pt"]
-    dump = torch.load(folder / files[0], weights_only=True)
+    assert files == ["epoch_001/batch_0000.pt", "epoch_001/batch_0006.pt", "epoch_002/batch_0006.pt"]
+    dump = torch.load(folder / files[1], weights_only=True)
     assert {"model_state_dict", "optimizer_state_dict", "loss", "acc", "epoch", "batch"} <= dump.keys()
     row = open_session(folder.parent).tracks["train"][5]
     assert (dump["loss"], dump["acc"], dump["step"]) == (row["loss"], row["accuracy"], 6)
@@ -288,6 +288,9 @@ def test_side_by_side_trains_the_same(trained, tmp_path):
     out, err = child.communicate(timeout=300)
     assert child.returncode == 0, err
     assert {r["name"] for r in json.loads(out)["runs"]} == {"mlp", "cnn"}
+    for label in ("mlp", "cnn"):
+        files = [p.name for p in (tmp_path / "w" / f"comparison-{label}" / "batch_dumps").rglob("batch_*")]
+        assert sorted(files) == ["batch_0000.pt", "batch_0006.pt", "batch_0006.pt"]
     mine = load_result(tmp_path / "w" / "comparison-mlp")
     theirs = load_result(trained[0] / "comparison-mlp")
     assert mine.settings["order_digest"] == theirs.settings["order_digest"]

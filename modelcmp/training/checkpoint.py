@@ -53,7 +53,7 @@ def load_checkpoint(learner: Learner, path: Path) -> Progress:
 def learner_state(learner: Learner) -> dict[str, Any]:
     """Model, optimizer, schedule and scaler as state dicts, whole also where processes hold parts."""
     scaler = learner.runtime.accelerator.scaler
-    model, optimizer = model_state(learner), _optimizer_state(learner)
+    model, optimizer = model_state(learner), optimizer_state(learner)
     return {
         "model": model,
         "optimizer": optimizer,
@@ -97,7 +97,8 @@ def set_learner_state(learner: Learner, data: dict[str, Any]) -> None:
         learner.runtime.accelerator.scaler.load_state_dict(data["scaler"])
 
 
-def _optimizer_state(learner: Learner) -> Any:
+def optimizer_state(learner: Learner) -> Any:
+    """The optimizer's state dict; by names instead of numbers where processes hold parts of it."""
     if not learner.runtime.sharded:
         return learner.optimizer.state_dict()
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict

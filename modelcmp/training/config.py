@@ -14,9 +14,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..dumps.options import DumpOptions, Format, Part, dump_options
+from ..dumps.options import Precision as DumpPrecision
+from ..errors import BadInput
 from ..registry import suggest
 from ..tracking.exporters import EXPORTERS
 from ..tracking.names import LONGEST
+from ..units import parse_bytes
 from .names import folder_name
 
 #: Older names of keys.
@@ -171,6 +175,17 @@ class EarlyStopping(_Strict):
         return {"patience": value} if isinstance(value, int) else value
 
 
+def _amount(value: Any) -> Any:
+    """An amount of memory, as text."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("write an amount such as 10GB")
+    try:
+        parse_bytes(str(value))
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+    return str(value)
+
+
 def _listed(value: Any) -> Any:
     """One thing is short for a list of it."""
     return list(value) if isinstance(value, list | tuple) else value if value is None else [value]
@@ -183,6 +198,21 @@ def _device(value: str) -> str:
 
 
 Many = BeforeValidator(_listed)
+
+
+class DumpChoice(_Strict):
+    """What a dump holds and how many there are; `dump_interval` says how often."""
+
+    epochs: Whole | None = Field(None, ge=1, description="only the first epochs")
+    include: Annotated[list[Part], Many] = Field(["weights", "optimizer"], min_length=1, description="its parts")
+    dtype: DumpPrecision | None = Field(None, description="type of stored floating-point tensors")
+    format: Format = Field("pt", description="of the files")
+    keep_last: Whole | None = Field(None, ge=1, description="how many full dumps stay")
+    disk_budget: Annotated[str, BeforeValidator(_amount)] | None = Field(
+        None, description="bytes of all dumps of the run, dealt evenly to its models"
+    )
+    stats_interval: Whole = Field(1, ge=1, description="steps between two statistics")
+    initial: Switch = Field(True, description="dump the state before the first step")
 
 
 class Config(_Strict):
@@ -237,7 +267,13 @@ class Config(_Strict):
     max_steps: Whole | None = Field(None, ge=1, description="most steps of a model, over all epochs")
     max_minutes: Real | None = Field(None, gt=0, description="most minutes of training of a model")
     dump_interval: Whole | None = Field(
-        None, ge=1, description="steps between two dumps of weights and optimizer; also `batch_comparison_interval`"
+        None, ge=1, description="steps of an epoch between two dumps; also `batch_comparison_interval`"
+    )
+    dump: DumpChoice | None = Field(
+        None,
+        description="what dumps hold: `{epochs, include: [weights, optimizer, grads, stats], dtype, "
+        "format: pt or safetensors, keep_last, disk_budget: 10GB, stats_interval, initial: true}`; every 10 steps "
+        "where `dump_interval` is left out",
     )
     checkpoint_interval: Whole | None = Field(
         None, ge=1, description="steps between two checkpoints; one is made after each epoch in any case"
@@ -276,6 +312,23 @@ class Config(_Strict):
                 raise ValueError(f"two models have the label {label!r}: give each its own")
             seen.add(label.lower())
         return models
+
+    @property
+    def dumping(self) -> DumpOptions | None:
+        """What is dumped of each model, or None.
+
+        >>> Config(models=["cnn", "mlp"], dump={"disk_budget": "1GB"}).dumping.disk_budget_bytes
+        500000000
+        """
+        if self.dump_interval is None and self.dump is None:
+            return None
+        chosen = self.dump or DumpChoice()
+        budget = None if chosen.disk_budget is None else max(1, parse_bytes(chosen.disk_budget) // len(self.models))
+        return dump_options(
+            interval=self.dump_interval or DumpOptions().interval, epochs=chosen.epochs, include=chosen.include,
+            dtype=chosen.dtype, format=chosen.format, keep_last=chosen.keep_last, disk_budget_bytes=budget,
+            stats_interval=chosen.stats_interval,
+        )  # fmt: skip
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -56,6 +56,8 @@ class Learner:
         made = make_scheduler(config.scheduler, self.optimizer.optimizer, steps, steps_per_epoch)
         self.scheduler = made[0] if made is not None else None
         self._each_step = made is not None and made[1]
+        #: Called with inputs and targets of a step when the optimizer has used its gradients, which are still there.
+        self.watch: Callable[[Tensor, Tensor], None] | None = None
 
     @property
     def rate(self) -> float:
@@ -88,6 +90,8 @@ class Learner:
         if self._config.clip_norm is not None:
             self._clip(self._config.clip_norm)
         self._stepper.step()
+        if self.watch is not None:
+            self.watch(x, y)
         if self._each_step and self.scheduler is not None and not self.optimizer.step_was_skipped:
             self.scheduler.step()
         self._stepper.zero_grad()

@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..dumps.writing import write_dump
 from ..tensor_files import save_tensors
 from .batches import batch_count, batches, chained, epoch_order
-from .checkpoint import learner_state, model_state, save_checkpoint
+from .checkpoint import model_state, save_checkpoint
 from .config import Config
 from .data.base import DataSet, all_finite
+from .dumping import Dumping
 from .learner import Learner, Step, finite
 from .memory import MemoryMark
 from .progress import Listener, Progress
@@ -54,10 +54,18 @@ class Loop:
         self._inputs: Tensor | None = None  # of the last step
         self._saved = time.monotonic()
         self._memory = MemoryMark(learner.runtime.device, progress.peak_memory_bytes)
+        self.dumping = Dumping(learner, config, progress, places.dumps, self._warn)
         self._look_every = 1 if learner.runtime.device.type == "cpu" else _LOOK_EVERY
 
     def run(self) -> None:
         """Train; raises Diverged, Interrupted, OutputError or what the model raises."""
+        self.dumping.begin()
+        try:
+            self._train()
+        finally:
+            self.dumping.close(*self._last)
+
+    def _train(self) -> None:
         for epoch in range(self.progress.epoch, self.config.epochs + 1):
             if self.progress.batch == 0 and (self._over() or self._out_of_patience()):
                 return  # an epoch that was begun is ended: it has a row, and may be the best
@@ -112,8 +120,9 @@ class Loop:
     def _after_step(self, stop: bool, last: bool) -> bool:
         """Dump and save where it is time; whether the epoch ends here. Raises Interrupted."""
         p, c = self.progress, self.config
-        if c.dump_interval is not None and p.batch % c.dump_interval == 0:
-            self._dump()
+        if self.dumping.due:
+            self._look()
+            self.dumping.after_step(*self._last)
         if stop:
             self._look()
             self._save()
@@ -190,6 +199,7 @@ class Loop:
         return bool(self.learner.runtime.told(due))
 
     def _save(self) -> None:
+        self.dumping.flush()
         self.progress.rows = self.recorder.saved()
         save_checkpoint(self.learner, self.progress, self.places.checkpoint)
         self._saved = time.monotonic()
@@ -199,17 +209,10 @@ class Loop:
         if self.learner.runtime.main:
             save_tensors(state, self.places.best)
 
-    def _dump(self) -> None:
-        """The weights and the optimizer after the step at hand."""
-        self._look()
-        p = self.progress
-        state = learner_state(self.learner)
-        if self.learner.runtime.main:
-            loss, acc = self._last
-            write_dump(
-                self.places.dumps, epoch=p.epoch, batch=p.batch, step=p.step, model=state["model"],
-                optimizer=state["optimizer"], loss=loss, acc=acc,
-            )  # fmt: skip
+    def _warn(self, words: str) -> None:
+        """Say that something beside training went wrong."""
+        self.recorder.log(words, "warning")
+        self.listener.warned(f"{self.name}: {words}")
 
     def _blame(self) -> str:
         """Whether the data are to blame, as far as the last batch tells."""

@@ -38,7 +38,7 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
     places = _places(workspace, entrant.label)
     settings = settings_of(plan)
     recorder = _recorder(plan, entrant, workspace, settings)
-    progress, learner = Progress(), None
+    progress, learner, loop = Progress(), None, None
     try:
         learner = plan.learner(entrant)
         progress = _restored(plan, learner, places.checkpoint)
@@ -49,7 +49,8 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
         loop.run()
         result = _finished(plan, entrant, workspace, progress, loop.ending, settings)
     except Interrupted as stop:
-        _keep(plan, _result(plan, entrant, progress, "stopped", str(stop), settings), workspace, recorder)
+        result = _result(plan, entrant, progress, "stopped", str(stop), settings)
+        _keep(plan, _with_dumps(result, loop), workspace, recorder)
         raise
     except OutputError:
         raise
@@ -60,6 +61,7 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
     finally:
         if learner is not None:
             plan.runtime.accelerator.free_memory()
+    result = _with_dumps(result, loop)
     _keep(plan, result, workspace, recorder)
     for problem in recorder.problems:
         listener.warned(f"{entrant.label}: {problem}")
@@ -155,6 +157,11 @@ def _result(
         history=tuple(p.history),
         settings={**settings, "order_digest": p.order_digest[:16]},
     )
+
+
+def _with_dumps(result: RunResult, loop: Loop | None) -> RunResult:
+    """The result with what went wrong with its dumps."""
+    return result if loop is None else replace(result, dump_error=loop.dumping.error)
 
 
 def _keep(plan: Plan, result: RunResult, workspace: Workspace, recorder: Recorder) -> None:

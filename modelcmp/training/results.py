@@ -48,6 +48,7 @@ class RunResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     val: Mapping[str, Any] | None = None
     test: Mapping[str, Any] | None = None
+    dump_error: str = ""  # why dumping stopped, where that was an error
 
 
 def save_result(result: RunResult, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..engines import ENGINES
 from ..errors import BadInput, ModelcmpError
 from .config import Config
+from .dump_size import DumpEstimate, check_room, estimate
 from .entrants import Entrant
 from .one import test_one, train_one
 from .plan import Plan, make_plan
@@ -18,9 +19,11 @@ from .results import RunResult, load_result
 from .runtime import configured
 from .side_by_side import Means, train_side_by_side
 from .stopping import Interrupted, StopSign, watching_signals
-from .workspace import CONFIG, Workspace, begin, check_unchanged, default_path, near
+from .workspace import CONFIG, Workspace, begin, check_free, check_unchanged, default_path, near
 
 _ALONE = Means()
+#: Whether dumps may take what they will.
+Agree = Callable[[DumpEstimate], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +35,49 @@ class Trained:
     main: bool = True  # whether this process is the one that reports
 
 
-def train(config: Config, *, force: bool = False, means: Means = _ALONE, listener: Listener | None = None) -> Trained:
+def train(
+    config: Config, *, force: bool = False, means: Means = _ALONE, listener: Listener | None = None,
+    agree: Agree = lambda _estimate: True,
+) -> Trained:  # fmt: skip
     """Train every architecture of a config into its workspace, a new one unless the config names it.
 
-    Raises BadInput for what cannot be trained, before anything is written; Interrupted after a signal, with all saved.
+    ``agree`` is asked whether dumps may take what they will. Raises BadInput for what cannot be trained, before
+    anything is written; Interrupted after a signal, with all saved.
     """
     workspace = Workspace(Path(config.workspace) if config.workspace else default_path())
-    return _run(config, workspace, means, listener, lambda w, plan: begin(w, config, plan.data.digests, force))
+
+    def check(w: Workspace, plan: Plan) -> None:
+        check_free(w, config, force)
+        _agreed(plan, w, agree, afresh=force)
+
+    return _run(config, workspace, means, listener, check, lambda w, plan: begin(w, config, plan.data.digests, force))
 
 
-def resume(path: Path, *, means: Means = _ALONE, listener: Listener | None = None) -> Trained:
+def resume(
+    path: Path, *, means: Means = _ALONE, listener: Listener | None = None, agree: Agree = lambda _estimate: True
+) -> Trained:
     """Go on with the comparison in a workspace: models that are finished are not trained again.
 
     Raises BadInput where the folder holds none, or where config or data have changed; Interrupted after a signal.
     """
     workspace = Workspace(path)
     config = workspace.config()
-    return _run(config, workspace, means, listener, lambda w, plan: check_unchanged(w, config, plan.data.digests))
+
+    def enter(w: Workspace, plan: Plan) -> None:
+        check_unchanged(w, config, plan.data.digests)
+
+    return _run(config, workspace, means, listener, lambda w, plan: _agreed(plan, w, agree), enter)
+
+
+def _agreed(plan: Plan, workspace: Workspace, agree: Agree, afresh: bool = False) -> None:
+    """Whether there is room for the dumps, and nobody minds; raises BadInput."""
+    left = [e for e in plan.entrants if afresh or finished(workspace, e.label, Silent()) is None]
+    found = estimate(plan, left, workspace)
+    if found is None:
+        return
+    check_room(found, workspace)
+    if not agree(found):
+        raise BadInput("not started: set `dump: {keep_last: 10}` or a disk_budget, or a larger dump_interval")
 
 
 def _run(
@@ -56,9 +85,10 @@ def _run(
     workspace: Workspace,
     means: Means,
     listener: Listener | None,
+    check: Callable[[Workspace, Plan], None],
     enter: Callable[[Workspace, Plan], None],
 ) -> Trained:
-    """Plan, lock the workspace, ``enter`` it, and compare; the processes that only help follow the first."""
+    """Plan, ``check``, lock the workspace, ``enter`` it, and compare; processes that only help follow the first."""
     ENGINES[means.engine]
     with configured(config), watching_signals(StopSign(), workspace.stop_file) as sign:
         listener = listener or Silent()
@@ -72,6 +102,7 @@ def _run(
             return _all(plan, workspace, means, Silent(), sign)
         try:
             sign.check("stopped before training")
+            check(workspace, plan)
             with workspace.locked():
                 enter(workspace, plan)
                 plan.runtime.told(None)

@@ -24,7 +24,7 @@ from .names import folder_name
 CONFIG = "config.yaml"
 IDENTITY = "identity.json"
 #: Keys that may change when a run goes on: they decide nothing that is computed.
-_FREE = ("workspace", "tags", "trackers", "description", "workers", "checkpoint_interval")
+_FREE = ("workspace", "tags", "trackers", "description", "workers", "checkpoint_interval", "dump_interval", "dump")
 #: What a comparison writes besides the folders and weights of its models.
 _OURS = (CONFIG, IDENTITY, ".stop", "model_comparison_summary.csv", "model_comparison_summary.json",
          "comparison_training_curves.png", "comparison_metrics.png", "comparison_confusion_matrices.png",
