@@ -65,7 +65,7 @@ class Case:
 
     @property
     def added_quiet(self) -> float:
-        """The share of time that dumping adds, from the quicker rounds of both: what else runs only makes them longer."""
+        """The share of time that dumping adds, from the quicker rounds of both: others only make them longer."""
         return _lower(self.dumped_s) / _lower(self.plain_s) - 1
 
     @property
@@ -265,9 +265,9 @@ def time_table(cases: list[Case]) -> Table:
         f"ResNet-18 of torchvision (10 classes), Adam, fp32, {torch.get_num_threads()} threads; every {EVERY} steps "
         f"a dump of weights, optimizer and the batch's fingerprint. In a round {EVERY} steps with a dump at the first "
         "of them and as many without, in turn.",
-        "*ms a step*, *added time* and *limit* are of the lower quartiles of the rounds' times, since what else runs on the "
-        "machine makes them longer and never shorter; *by round*: medians of the ratios within a round, in brackets the "
-        "middle half, which shows how idle the machine was.",
+        "*ms a step*, *added time* and *limit* are of the lower quartiles of the rounds' times, since what else runs "
+        "makes them longer and never shorter; *by round*: medians of the ratios within a round, in brackets the middle "
+        "half, which shows how idle the machine was.",
         "*CPU* is that of all threads of the process (those of torch that wait for each other compute, too); *thread* "
         "what the one that writes has computed for a dump, to 10 ms. *Limit*: the share of the time between two dumps "
         "that the disk needs for them, at the speed of a plain write and fsync.",
