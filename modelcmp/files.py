@@ -22,6 +22,17 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: the folder {path.parent} is not writable")
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder that cannot be written or made, before any work; raises OutputError."""
+    there = path
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise OutputError(f"cannot write into {path}: {there} is no folder")
+    if not os.access(there, os.W_OK):
+        raise OutputError(f"cannot write into {path}: the folder {there} is not writable")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write through a temporary file beside the target; raises OutputError and leaves the target as it was."""
     write_parts(path, (content,))

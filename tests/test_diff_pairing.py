@@ -91,6 +91,31 @@ def test_auto_finds_gradient_accumulation():
     assert "B counts 4 for each of A" in found.how
 
 
+@pytest.mark.parametrize(("epochs", "batches"), [(0, -1), (-1, 0), (-1, -1), (0, 1)])
+def test_auto_needs_no_steps(epochs, batches):
+    """Other people's dumps hold epoch, batch and loss: one code base counts from 0."""
+    places = [(e, b) for e in (1, 2) for b in (1, 2, 3)]
+    a, b = files("a", places), files("b", [(e + epochs, n + batches) for e, n in places])
+    losses = [2.5, 2.4, 2.3, 2.2, 2.1, 2.0]
+    told = [[(f, None, loss, None) for f, loss in zip(these, losses, strict=True)] for these in (a, b)]
+    found = pair_up(a, b, "auto", heads(*told))
+    assert [(y.epoch - x.epoch, y.batch - x.batch) for x, y in found.pairs] == [(epochs, batches)] * 6
+    assert "B counts" in found.how
+
+
+def test_auto_finds_small_batches_without_steps():
+    a, b = files("a", [(1, n) for n in (1, 2, 3)]), files("b", [(1, n) for n in (2, 4, 6)])
+    told = [[(f, None, loss, None) for f, loss in zip(these, (2.5, 2.4, 2.3), strict=True)] for these in (a, b)]
+    found = pair_up(a, b, "auto", heads(*told))
+    assert [(x.batch, y.batch) for x, y in found.pairs] == [(1, 2), (2, 4), (3, 6)]
+
+
+def test_steps_that_nobody_says_are_no_way_to_pair():
+    a, b = files("a", [(1, 1), (1, 2)]), files("b", [(1, 1), (1, 2)])
+    with pytest.raises(BadInput, match="--align auto"):
+        pair_up(a, b, "step", lambda f: Headed(f))
+
+
 def test_files_without_numbers_are_paired_by_name():
     a = [DumpFile(Path("a", n)) for n in ("best.pt", "last.pt")]
     b = [DumpFile(Path("b", n)) for n in ("last.safetensors", "other.pt")]

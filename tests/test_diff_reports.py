@@ -549,7 +549,7 @@ def test_what_was_left_out_is_counted_and_named():
     shown = unfolded(screen(everything()))
     for words in (
         "20 dumps of A without a partner: A/batch_dumps/epoch_001/batch_0040.pt", "and 17 more",
-        "1 file skipped: B/batch_dumps/epoch_001/batch_0040.pt (it is truncated: 12 bytes)",
+        "1 file skipped:", "B/batch_dumps/epoch_001/batch_0040.pt: it is truncated: 12 bytes",
         "norm.weight (n1.weight or n2.weight)", "head.weight: shapes differ: (10, 4) and (12, 4)",
         "2 tensors only in B: extra.weight, extra.bias", "warning: A's dumps have no accuracy",
     ):  # fmt: skip

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+import modelcmp
 from modelcmp.diffing.records import Tolerance
 from modelcmp.diffing.request import Request
 from modelcmp.diffing.run import Differ, diff
@@ -310,8 +311,6 @@ def test_threads_change_nothing(runs):
 
 def test_statistics_tell_where_there_are_no_tensors(tmp_path):
     """Hashes say whether tensors are the same, norms how long they are; how far apart they are stays unknown."""
-    import modelcmp
-
     for run, lr in (("a", 0.01), ("b", 0.02)):
         model = network()
         optimizer = torch.optim.SGD(model.parameters(), lr=lr)
@@ -331,6 +330,36 @@ def test_statistics_tell_where_there_are_no_tensors(tmp_path):
     moved = network().state_dict()["5.bias"].double() - 0.02 * 2  # of each of two examples, one
     assert norm == pytest.approx(float(moved.norm()), rel=1e-6)
     assert result.verdict.status == "diverged"
+
+
+def test_statistics_are_held_against_whole_tensors(tmp_path):
+    """One run has statistics alone: hashes of the other's tensors tell whether they are the same."""
+    for run, include in (("full", ("weights",)), ("same", ("stats",)), ("other", ("stats",))):
+        model = network(seed=run == "other")
+        with modelcmp.BatchDumper(tmp_path / run, interval=1, include=include) as dumper:
+            dumper.step(model)
+    same, other = (diff(tmp_path / "full", tmp_path / run).pairs[0] for run in ("same", "other"))
+    assert len(same.tensors) == 11
+    assert not same.differing.any()
+    assert {t.name for t, differs in zip(other.tensors, other.differing, strict=True) if differs} >= {"0.weight"}
+
+
+def test_complex_and_real_numbers_are_not_compared(tmp_path):
+    torch.save({"w": torch.ones(4), "v": torch.ones(3)}, tmp_path / "a.pt")
+    torch.save({"w": torch.ones(4, dtype=torch.complex64), "v": torch.ones(3)}, tmp_path / "b.pt")
+    (pair,) = diff(tmp_path / "a.pt", tmp_path / "b.pt").pairs
+    assert {t.name: t.problem for t in pair.tensors} == {"w": "types differ: float32 and complex64", "v": ""}
+
+
+@pytest.mark.parametrize("loss", [10**400, "high", [1.0], float("inf")])
+def test_an_odd_loss_is_unknown_and_said(tmp_path, loss):
+    for run in "ab":
+        torch.save({"model_state_dict": {"w": torch.ones(3)}, "loss": loss}, tmp_path / f"{run}.pt")
+    result = diff(tmp_path / "a.pt", tmp_path / "b.pt")
+    assert result.verdict.status == "identical"
+    if loss != float("inf"):
+        assert result.pairs[0].a.loss is None
+        assert any("loss is no number" in words for words in result.warnings)
 
 
 def test_memory_does_not_grow_with_the_dump(tmp_path):

@@ -336,5 +336,5 @@ def test_what_cannot_be_meant_is_refused(cli, arguments, message):
 def test_a_failing_model_leaves_the_others(cli, net_file):
     code, out, err = cli("roofline", f"{net_file}:raises", f"{net_file}:build", "--hardware", "h100", "-i", "3x32x32")
     assert code == 1
-    assert ":build: " in out
+    assert ":build:" in "".join(out.split())
     assert "luck" in err

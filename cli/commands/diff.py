@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -109,7 +110,8 @@ def diff(
       compare-models diff a.pt b.safetensors
       compare-models diff runA runB --follow --output diff
     """
-    style = _checked(format, fail_on, output)
+    style = _checked(format, fail_on, output, write_map)
+    _check_numbers(rtol, atol, every)
     request = _request(filter, align, head, map_, floor, rtol, atol, strict)
     from modelcmp.diffing.run import Differ
 
@@ -124,15 +126,29 @@ def diff(
     return 1 if result.verdict.status in FAIL_ON.get(fail_on or "", ("nothing in common",)) else 0
 
 
-def _checked(format: str | None, fail_on: str | None, output: Path | None) -> str:
+def _check_numbers(rtol: float, atol: float, every: float) -> None:
+    from modelcmp.errors import BadInput
+
+    if math.isnan(rtol) or math.isnan(atol):
+        raise BadInput("--rtol and --atol are numbers, not NaN")
+    if not every < 86_400:
+        raise BadInput("--every is a number of seconds below a day")
+
+
+def _checked(format: str | None, fail_on: str | None, output: Path | None, write_map: Path | None) -> str:
     """The style of the result; refuses what cannot be done before any work."""
     from modelcmp.errors import BadInput, UnknownName
+    from modelcmp.files import check_folder, check_writable
     from modelcmp.registry import suggest
 
+    if write_map is not None:
+        check_writable(write_map)
     if fail_on is not None and fail_on not in FAIL_ON:
         raise UnknownName("--fail-on", fail_on, suggest(fail_on, FAIL_ON))
     if output is not None and output.exists() and not output.is_dir():
         raise BadInput(f"--output {output} is a file: name a folder, which may be new")
+    if output is not None:
+        check_folder(output)
     return opt.choose_format(format, None, _STYLES)
 
 

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Positions in ``acc``.
 EQUAL, AA, BB, AB, DD, SS, DS, MAX_ABS, MAX_INDEX, ULP_MAX, UU, VV, UV = range(13)
 WIDTH = 13
-#: ULP distances are binned by the leading bits of their float32 form: exact below 64, within 3 % above.
+#: ULP distances are binned by the leading bits of their float32 form: one by one below 64, by 1/32 above.
 _SHIFT = 18
 BINS = 1 << (31 - _SHIFT)
 #: Places that are measured in one go: three arrays of them fit into the first level of cache.
@@ -197,6 +197,11 @@ def moved(a: Any, b: Any, a0: Any, b0: Any, acc: Any) -> None:
     acc[UV] += uv
 
 
-def lower_edge(place: int) -> float:
-    """The smallest distance that falls into a bin."""
-    return float(np.array(place << _SHIFT, np.int32).view(np.float32))
+def middle_of(place: int) -> float:
+    """The middle of the whole distances that fall into a bin.
+
+    >>> [middle_of(place) for place in (0, 4064, 4096, 4256)]
+    [0.0, 1.0, 2.0, 64.5]
+    """
+    low, high = np.array([place << _SHIFT, (place + 1) << _SHIFT], np.int32).view(np.float32).tolist()
+    return float(low if high - low <= 1 else (low + high - 1) / 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -46,6 +46,9 @@ def pair_up(a: Sequence[DumpFile], b: Sequence[DumpFile], align: str, head: Call
         return _by_name(a, b, head)
     heads_a, heads_b = [head(f) for f in a], [head(f) for f in b]
     if align == "step":
+        for side, heads in (("A", heads_a), ("B", heads_b)):
+            if all(h.step is None for h in heads):
+                raise BadInput(f"--align step: no dump of {side} says its step; --align auto finds out what fits")
         return _matched(heads_a, heads_b, _step, _step, "step")
     return _best(heads_a, heads_b)
 
@@ -115,22 +118,60 @@ def _candidates(a: Sequence[Headed], b: Sequence[Headed]) -> list[tuple[Key, Key
     plain: list[tuple[Key, Key, str]] = [(_place, _place, "epoch and batch"), (_step, _step, "step")]
     offsets = [o for o in _offsets(a, b) if o]
     shifts = [(_shifted(o), _shifted(0), f"step, B is {abs(o)} {'ahead' if o > 0 else 'behind'}") for o in offsets]
+    shifts += [(_moved(*o), _moved(), f"epoch and batch, B counts {_shift(*o)}") for o in _moves(a, b)]
     factors = range(2, 65)
     finer = [(_shifted(0, k), _shifted(0), f"step, B counts {k} for each of A") for k in factors]
     coarser = [(_shifted(0), _shifted(0, k), f"step, A counts {k} for each of B") for k in factors]
+    finer += [(_moved(0, 0, k), _moved(), f"batch, B counts {k} for each of A") for k in factors]
+    coarser += [(_moved(), _moved(0, 0, k), f"batch, A counts {k} for each of B") for k in factors]
     return [*plain, *shifts, *finer, *coarser]
+
+
+def _moved(epochs: int = 0, batches: int = 0, factor: int = 1) -> Key:
+    """The place in training, counted otherwise."""
+
+    def key(head: Headed) -> Hashable | None:
+        epoch, batch = head.file.epoch, head.file.batch
+        return None if epoch is None or batch is None else (epoch + epochs, batch * factor + batches)
+
+    return key
+
+
+def _shift(epochs: int, batches: int) -> str:
+    """How B counts, in words.
+
+    >>> _shift(-1, 1), _shift(0, -1)
+    ('epochs -1, batches +1', 'batches -1')
+    """
+    parts = [f"{word} {n:+d}" for word, n in (("epochs", epochs), ("batches", batches)) if n]
+    return ", ".join(parts)
+
+
+def _moves(a: Sequence[Headed], b: Sequence[Headed]) -> list[tuple[int, int]]:
+    """By how many epochs and batches B may count otherwise: from 0 instead of 1, or as the losses say."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for ours, theirs in _alike(a, b):
+        places = (ours.file.epoch, ours.file.batch, theirs.file.epoch, theirs.file.batch)
+        if None not in places:
+            epoch_a, batch_a, epoch_b, batch_b = (n or 0 for n in places)
+            counts[epoch_b - epoch_a, batch_b - batch_a] += 1
+    likely = [move for move, _ in counts.most_common(3)]
+    near = [(e, n) for e in (0, -1, 1) for n in (0, -1, 1)]
+    return [move for move in dict.fromkeys([*likely, *near]) if move != (0, 0)]
+
+
+def _alike(a: Sequence[Headed], b: Sequence[Headed]) -> Iterator[tuple[Headed, Headed]]:
+    """Dumps of A and B with the same batch, or the same loss."""
+    keys: tuple[Key, ...] = (lambda h: h.inputs, lambda h: h.loss)
+    for key in keys:
+        known = _first_of_each(b, key)
+        yield from ((head, known[key(head)]) for head in a if key(head) in known)
 
 
 def _offsets(a: Sequence[Headed], b: Sequence[Headed]) -> list[int]:
     """How many steps B may be ahead: those at which batches or losses are often the same, and one either way."""
-    counts: Counter[int] = Counter()
-    keys: tuple[Key, ...] = (lambda h: h.inputs, lambda h: h.loss)
-    for key in keys:
-        known = _first_of_each(b, key)
-        for head in a:
-            other = known.get(key(head)) if key(head) is not None else None
-            if other is not None and head.step is not None and other.step is not None:
-                counts[other.step - head.step] += 1
+    alike = ((x.step, y.step) for x, y in _alike(a, b))
+    counts = Counter(y - x for x, y in alike if x is not None and y is not None)
     likely = [offset for offset, _ in counts.most_common(3)]
     return list(dict.fromkeys([*likely, 1, -1]))
 

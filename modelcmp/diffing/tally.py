@@ -100,6 +100,7 @@ class Tally:
         }  # fmt: skip
 
     def _median(self) -> float:
-        """The lower edge of the bin that holds the (lower) median distance."""
-        place = np.searchsorted(np.cumsum(self._bins), (self._measured + 1) // 2)
-        return kernel.lower_edge(int(place))
+        """The median distance, by the middles of bins; of an even number of places the mean of the middle two."""
+        middle = ((self._measured + 1) // 2, self._measured // 2 + 1)
+        places = np.searchsorted(np.cumsum(self._bins), middle)
+        return sum(map(kernel.middle_of, places.tolist())) / 2

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..dumps.dump import Dump
+from ..dumps.stats import tensor_stats
 from ..dumps.tensor import TensorRef
 from .aligning.transforms import Transform, parse_transform
 from .records import Alignment, Group, Kind, TensorPair
@@ -70,13 +71,14 @@ class Plan:
         """Tensors that only statistics are there of, in both dumps, and are not known already."""
         found = []
         for kind, key in (("grad", "grads"), ("optimizer", "optimizer"), ("weight", "weights")):
-            told_a, told_b = a.stats.get(key, {}), b.stats.get(key, {})
-            for name, told in told_a.items():
+            told_a, told_b = Told(a, key), Told(b, key)
+            for name in told_a.names if a.stats or b.stats else ():
                 owner, state = name.partition("/")[::2] if kind == "optimizer" else (name, "")
                 other = self.to_b.get(owner, "") + (f"/{state}" if state else "")
                 real: Kind = "buffer" if kind == "weight" and is_buffer(name) else kind  # type: ignore[assignment]
-                if owner in self.chosen and other in told_b and (real, name) not in known:
-                    found.append(_told(name, other, real, self.groups.get(owner, "backbone"), told, told_b[other]))
+                if owner in self.chosen and other in told_b.names and (real, name) not in known:
+                    group, rows = self.groups.get(owner, "backbone"), (told_a[name], told_b[other])
+                    found.append(_told(name, other, real, group, *rows))
         return found
 
     def _states(self, a: Dump, b: Dump) -> list[Planned]:
@@ -117,12 +119,27 @@ def _plan(kind: Kind, group: Group, a: tuple[str, TensorRef], b: tuple[str, Tens
     (name_a, ref_a), (name_b, ref_b) = a, b
     shape_a, shape_b = t.shapes(ref_a.shape, ref_b.shape)
     problem = "" if shape_a == shape_b else f"shapes differ: {shape_a} and {shape_b}"
+    if ref_a.dtype.is_complex != ref_b.dtype.is_complex:
+        problem = f"types differ: {_type(ref_a.dtype)} and {_type(ref_b.dtype)}"
     pair = TensorPair(
         name_a + _rows(t.rows_a), name_b + _rows(t.rows_b), kind, group, shape_a,
         _type(ref_a.dtype), _type(ref_b.dtype), problem,
     )  # fmt: skip
     turned_a, turned_b = t.transpose and bool(t.rows_a), t.transpose and not t.rows_a
     return Planned(pair, name_a, name_b, _change(t.rows_a, turned_a), _change(t.rows_b, turned_b))
+
+
+class Told:
+    """The statistics of a dump's tensors of a kind: as they stand in it, or of the tensors themselves."""
+
+    def __init__(self, dump: Dump, key: str) -> None:
+        self._stats = dump.stats.get(key, {})
+        held = {"weights": dump.weights, "grads": dump.grads, "optimizer": dump.optimizer_state}
+        self._tensors = held[key]
+        self.names = dict.fromkeys((*self._stats, *self._tensors))
+
+    def __getitem__(self, name: str) -> Row:
+        return self._stats[name] if name in self._stats else tensor_stats(self._tensors[name].load())
 
 
 def _told(name_a: str, name_b: str, kind: Kind, group: Group, a: Row, b: Row) -> tuple[TensorPair, Row]:

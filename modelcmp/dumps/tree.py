@@ -54,7 +54,8 @@ def build(value: Any, reader: Reader) -> Dump:
             fingerprint=mapping(value.get("batch_fingerprint")),
             optimizer=optimizer if isinstance(optimizer, str) else None,
             weights=weights, grads=grads, optimizer_state=state.tensors, scalars=state.scalars,
-            settings=state.settings, stats=_stats(value.get("stats"), reader), notes=(*notes, *state.notes),
+            settings=state.settings, stats=_stats(value.get("stats"), reader),
+            notes=(*notes, *state.notes, *_senseless(value, reader)),
         )
     )  # fmt: skip
 
@@ -62,6 +63,8 @@ def build(value: Any, reader: Reader) -> Dump:
 def checked(dump: Dump) -> Dump:
     """The dump, if there is anything in it to compare; raises DamagedDump."""
     if not (dump.weights or dump.grads or dump.optimizer_state or dump.stats):
+        if dump.notes:
+            raise DamagedDump(f"{dump.path} holds nothing that can be compared; {'; '.join(dump.notes)}")
         raise DamagedDump(
             f"{dump.path} holds no tensors: a dump is a state dict, or a dict with model_state_dict "
             f"(or {', '.join(_MODEL[1:4])})"
@@ -110,10 +113,14 @@ def _section(value: Any, reader: Reader, notes: list[str]) -> Tensors:
             found[name] = reader.locate(inner)
         elif inner is not None:
             left.append(f"{name} ({_kind(inner)})")
-    if found and left:
+    if left and (found or any(isinstance(inner, Unread) for inner in _values(value))):
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
         notes.append(f"not compared, as they are no plain tensors: {', '.join(left[:5])}{more}")
     return found
+
+
+def _values(value: Any) -> Iterator[Any]:
+    return (inner for _, inner in _leaves(value, set()))
 
 
 def _leaves(value: Any, seen: set[int], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -146,12 +153,17 @@ def as_number(value: Any, reader: Reader) -> float | None:
         if value.elements != 1 or value.dtype.is_complex:
             return None
         value = value.load(reader.file).item()
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond all floats is no loss
+        return None
 
 
 def _first_number(value: Mapping[Any, Any], keys: tuple[str, ...], reader: Reader) -> float | None:
     numbers = (as_number(value.get(key), reader) for key in keys)
-    return next((float(n) for n in numbers if n is not None), None)
+    return next((n for n in numbers if n is not None), None)
 
 
 def _first_whole(value: Mapping[Any, Any], keys: tuple[str, ...]) -> int | None:
@@ -168,6 +180,18 @@ def whole(value: Any) -> int | None:
 def mapping(value: Any) -> Mapping[str, Any] | None:
     """A dict, else None."""
     return value if isinstance(value, Mapping) else None
+
+
+def _senseless(value: Mapping[Any, Any], reader: Reader) -> Iterator[str]:
+    """Keys that hold something else than they should, so that nothing is known of them."""
+    numbers = {key: as_number(value.get(key), reader) for key in ("loss", "acc")}
+    wholes = {key: whole(value.get(key)) for key in ("epoch", "batch", "step")}
+    for key, found in (numbers | wholes).items():
+        inner = value.get(key)
+        if inner is not None and found is None and not isinstance(inner, TensorSpec | Mapping):
+            yield f"{key} is no number ({_kind(inner)})"
+        elif inner is not None and found is None:
+            yield f"{key} is no number"
 
 
 def _stats(value: Any, reader: Reader) -> dict[str, dict[str, dict[str, Any]]]:

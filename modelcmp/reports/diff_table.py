@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from .diff_words import (
     header,
     left_out_lines,
     place_words,
+    ratio,
     shown_findings,
     size,
     what_words,
@@ -39,6 +40,10 @@ _MOST = 10  # tensors in the table of those that moved apart most
 _LONGEST_NAME = 120  # folded up to here; the middle of a longer one is left out
 _KINDS: dict[Kind, str] = {"weight": "Weights", "buffer": "Buffers", "grad": "Gradients",
                            "optimizer": "Optimizer state"}  # fmt: skip
+
+
+#: A label, values over the pairs, and how one is written.
+Measured = tuple[str, Array, Callable[[float], str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,64 +119,75 @@ def tables(diff: RunDiff) -> list[Rows]:
     """The summary over all pairs, and the tensors that moved apart most."""
     if not diff.pairs:
         return []
-    return [_summary(diff), *_moved(diff)]
+    return [rows for rows in (_summary(diff), *_moved(diff)) if rows.cells]
 
 
 def _summary(diff: RunDiff) -> Rows:
     """Mean, largest (of cosines least) and last figure of each measure, and when it was largest."""
     over = series(diff)
-    lines = [(label, *_figures(over, values, angles)) for label, values, angles in _measured(diff, over)]
+    lines = [(label, *_figures(over, values, write)) for label, values, write in _measured(diff, over)]
     if len(diff.pairs) == 1:
         return Rows("Differences", ("Measure", "Value"), tuple((label, last) for label, _, _, _, last in lines))
     title = f"Differences over {len(diff.pairs)} pairs of dumps"
-    return Rows(title, ("Measure", "Mean", "Worst", "at step", "Last"), tuple(lines))
+    few = [_known(values) for _, values, _ in _measured(diff, over)]
+    cells = tuple((line[0] + note, *line[1:]) for line, note in zip(lines, few, strict=True))
+    return Rows(title, ("Measure", "Mean", "Worst", "at step", "Last"), cells)
 
 
-def _measured(diff: RunDiff, over: Series) -> list[tuple[str, Array, bool]]:
-    """Label, values over the pairs, and whether they are angles, which are written as cosines."""
-    found: list[tuple[str, Array, bool]] = []
+def _known(values: Array) -> str:
+    """Over how many pairs a measure is known, where that is not nearly all."""
+    known = int(np.isfinite(values).sum())
+    return f" ({known} of {len(values)})" if known < len(values) - 1 else ""
+
+
+def _measured(diff: RunDiff, over: Series) -> list[Measured]:
+    """Label, values over the pairs, and how one is written; ``cosine`` writes angles."""
+    found: list[Measured] = []
     for kind in sorted(over.kinds, key=tuple(_KINDS).index):
         if diff.verdict.status in COMPARABLE:
             found += _of_kind(over, kind)
     weights = over.totals()
     if diff.verdict.status not in COMPARABLE and "weight" in over.kinds:
         with np.errstate(all="ignore"):
-            found.append(("Weights: norm in B / norm in A", weights["b_norm"] / weights["a_norm"], False))
-        found += [(f"Weights: distance moved in {s.upper()}", weights[f"distance_{s}"], False) for s in ("a", "b")]
+            for group in GROUPS:
+                norms, word = over.totals("weight", group), f"  of {group}" if group else "Weights: norm in B / A"
+                found.append((word, norms["b_norm"] / norms["a_norm"], ratio))
+        found += [(f"Weights: distance moved in {s.upper()}", weights[f"distance_{s}"], size) for s in ("a", "b")]
     if over.recorded("loss"):
-        found.append(("Loss, |A − B|", np.abs(over.difference("loss")), False))
+        found.append(("Loss, |A − B|", np.abs(over.difference("loss")), size))
     if over.recorded("acc"):
-        found.append(("Accuracy, |A − B|", np.abs(over.difference("acc")), False))
+        found.append(("Accuracy, |A − B|", np.abs(over.difference("acc")), size))
     return found
 
 
-def _of_kind(over: Series, kind: Kind) -> list[tuple[str, Array, bool]]:
+def _of_kind(over: Series, kind: Kind) -> list[Measured]:
     """All measures of the weights, the main ones of other kinds."""
     word, columns = _KINDS[kind], over.totals(kind)
-    found: list[tuple[str, Array, bool]] = [(f"{word}: L2", columns["l2"], False)]
+    found: list[Measured] = [(f"{word}: L2", columns["l2"], size)]
     if kind == "weight":
         groups = [(group, over.totals(kind, group)["l2"]) for group in GROUPS if group]
         if all(np.isfinite(y).any() for _, y in groups):
-            found += [(f"  L2 of {group}", y, False) for group, y in groups]
-    found.append((f"{word}: rel. L2", columns["relative_l2"], False))
+            found += [(f"  L2 of {group}", y, size) for group, y in groups]
+    found.append((f"{word}: rel. L2", columns["relative_l2"], size))
     if kind == "weight":
         update = np.arccos(np.clip(columns["update_cosine"], -1, 1))
-        found += [(f"{word}: cosine", columns["angle_rad"], True), ("  cosine of updates", update, True)]
-        found.append(("  L2 / distance moved", columns["per_distance"], False))
+        found += [(f"{word}: cosine", columns["angle_rad"], cosine), ("  cosine of updates", update, cosine)]
+        found.append(("  L2 / distance moved", columns["per_distance"], size))
     broken = broken_places(columns)
     if (broken > 0).any():
-        found.append((f"{word}: NaN or Inf", broken, False))
+        found.append((f"{word}: NaN or Inf", broken, size))
     return [f for f in found if np.isfinite(f[1]).any()]
 
 
-def _figures(over: Series, values: Array, angles: bool) -> tuple[str, str, str, str]:
+def _figures(over: Series, values: Array, write: Callable[[float], str]) -> tuple[str, str, str, str]:
     """Mean, worst, its step, and the last, as text."""
     known = np.isfinite(values)
     if not known.any():
         return ("?",) * 4
-    write = cosine if angles else size
-    worst = int(np.nanargmax(np.where(known, values, np.nan)))
-    mean = _mean_angle(values[known]) if angles else float(values[known].mean())
+    with np.errstate(all="ignore"):
+        far = np.abs(np.log(values)) if write is ratio else values
+    worst = int(np.argmax(np.where(known, far, -1.0)))
+    mean = _mean_angle(values[known]) if write is cosine else float(values[known].mean())
     step = f"{over.steps[worst]:.0f}" if values[worst] else "-"
     return write(mean), write(float(values[worst])), step, write(float(values[-1]))
 
@@ -223,12 +239,15 @@ def _by_difference(kind: Kind, tensors: Sequence[TensorPair], columns: dict[str,
 
 def _by_norms(tensors: Sequence[TensorPair], columns: dict[str, Array], at: str) -> Rows:
     with np.errstate(all="ignore"):
-        ratio = columns["b_norm"] / columns["a_norm"]
-        far = np.nan_to_num(np.abs(np.log(ratio)), nan=-1.0, posinf=np.inf)
+        ratios = columns["b_norm"] / columns["a_norm"]
+        far = np.nan_to_num(np.abs(np.log(ratios)), nan=-1.0, posinf=np.inf)
     chosen = np.argsort(-far, kind="stable")[:_MOST]
     cells = tuple(
-        (short(tensors[i].name), tensors[i].group, *(size(float(v[i])) for v in (
-            columns["a_norm"], columns["b_norm"], ratio))) for i in chosen
+        (
+            short(tensors[i].name), tensors[i].group, size(float(columns["a_norm"][i])),
+            size(float(columns["b_norm"][i])), ratio(float(ratios[i])),
+        )
+        for i in chosen
     )  # fmt: skip
     return Rows(f"Norms that differ most{at}", ("Tensor", "Group", "norm in A", "norm in B", "B / A"), cells)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..diffing.records import Finding, RunDiff, Status, Verdict
+from ..diffing.records import Finding, RunDiff, Skipped, Status, Verdict
 from ..units import UNKNOWN
 
 #: Verdicts that differences of weights say something about.
@@ -13,6 +13,7 @@ COMPARABLE: tuple[Status, ...] = ("identical", "within tolerance", "within noise
 _KINDS = {"grad": "gradient", "optimizer": "optimizer state", "nan": "NaN or Inf"}
 _NAMED = 3  # of things that are left out; the rest is counted
 _SHOWN = 15  # findings; files have all
+_SKIPPED = 8  # files
 
 
 def clean(text: str) -> str:
@@ -32,6 +33,15 @@ def size(value: float | None) -> str:
     if value is None or math.isnan(value):
         return UNKNOWN
     return f"{value:.3g}"
+
+
+def ratio(value: float) -> str:
+    """A quotient near 1, with the digits that tell it from 1.
+
+    >>> ratio(1.00213), ratio(3e4), ratio(float("nan"))
+    ('1.0021', '3e+04', '?')
+    """
+    return UNKNOWN if math.isnan(value) else f"{value:.4f}" if 0.01 < value < 100 else f"{value:.3g}"
 
 
 def cosine(angle_rad: float) -> str:
@@ -176,9 +186,17 @@ def left_out_lines(diff: RunDiff) -> list[str]:
         if names
     ]
     if diff.skipped:
-        reasons = [f"{s.path} ({s.reason})" for s in diff.skipped]
-        lines.append(f"{_counted(len(diff.skipped), 'file')} skipped: {_some(reasons, '; ')}")
+        lines.append(f"{_counted(len(diff.skipped), 'file')} skipped:")
+        lines += [_skipped_line(s) for s in diff.skipped[:_SKIPPED]]
+        more = len(diff.skipped) - _SKIPPED
+        lines += [f"and {more} more, in detailed_comparison.json (--output)"] if more > 0 else []
     return lines + _tensor_lines(diff)
+
+
+def _skipped_line(skipped: Skipped) -> str:
+    """The reason, which mostly begins with the path."""
+    reason = clean(skipped.reason)
+    return reason if reason.startswith(clean(skipped.path)) else f"{clean(skipped.path)}: {reason}"
 
 
 def _tensor_lines(diff: RunDiff) -> list[str]:

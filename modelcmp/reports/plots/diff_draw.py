@@ -280,5 +280,5 @@ def _name_first(ax: Axes, data: DiffCurves) -> None:
     left = at > (data.steps.min() + data.steps.max()) / 2
     ax.annotate(printable(f"first: {words}"), xy=(at, 0.97), xycoords=("data", "axes fraction"),
                 xytext=(-5 if left else 5, 0), textcoords="offset points", ha="right" if left else "left", va="top",
-                fontsize=8, color=INK, zorder=7, gid="first",
+                fontsize=8, color=INK, zorder=1.5, gid="first",  # below the curves: it hides no point of them
                 bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip

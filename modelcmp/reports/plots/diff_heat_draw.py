@@ -98,7 +98,8 @@ def _mark_first(ax: Axes, data: HeatMap) -> None:
         return
     left = column > len(data.steps) / 2
     below = row < len(data.names) / 2
-    ax.annotate(printable(f"first: {words}"), xy=(column, row), zorder=6, fontsize=8.5, color="#0050a0", gid="first",
+    ax.annotate(printable(f"first tensor: {words}"), xy=(column, row), zorder=6, fontsize=8.5, color="#0050a0",
+                gid="first",
                 xytext=(-22 if left else 22, -20 if below else 20), textcoords="offset points",
                 ha="right" if left else "left", va="center", fontweight="bold",
                 bbox={"facecolor": PAPER, "edgecolor": "#0050a0", "linewidth": 0.7, "pad": 2.5},
