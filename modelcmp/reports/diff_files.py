@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ..environment import environment
 from ..files import write_parts
 from ..tabular import Row
 from .diff_series import GROUPS, Series, batch_agreement, group_word, series
+from .export import plain
 
 SCHEMA = 1
 CSV_NAME = "model_comparison.csv"
@@ -88,7 +89,7 @@ def _csv_line(cells: Sequence[Any]) -> str:
 
 def json_parts(diff: RunDiff) -> Iterator[str]:
     """The document piece by piece: the head, then each checkpoint with a line for each of its tensors."""
-    head = json.dumps(_plain(_head(diff)), indent=2, ensure_ascii=False, allow_nan=False)
+    head = json.dumps(plain(_head(diff)), indent=2, ensure_ascii=False, allow_nan=False)
     yield head.removesuffix("\n}") + ',\n  "checkpoints": ['
     identities: dict[int, list[str]] = {}
     for i, pair in enumerate(diff.pairs):
@@ -141,7 +142,7 @@ def _side(side: Side) -> Row:
     broken = {k: str(v) for k in ("loss", "acc") if (v := getattr(side, k)) is not None and not math.isfinite(v)}
     said = {k: getattr(side, k) for k in ("path", "epoch", "batch", "step", "loss", "acc", "optimizer", "notes")}
     row = said | {"settings": side.settings, "scalars": side.scalars, "fingerprint": _without_samples(side)}
-    found: Row = _plain(row | ({"not_finite": broken} if broken else {}))
+    found: Row = plain(row | ({"not_finite": broken} if broken else {}))
     return found
 
 
@@ -189,14 +190,3 @@ def _known(value: float) -> float | None:
 
 
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
-def _plain(value: Any) -> Any:
-    """Data that JSON holds: what is not finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)

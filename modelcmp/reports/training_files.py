@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..files import write_whole
 from ..training.fairness import FairnessRow, fairness, unequal
 from ..training.results import RunResult
 from ..training.summary import Row, chosen_key, rank_runs, run_medals, run_places, summary_rows, unique_names
-from .export import SCHEMA, csv_text, json_text
+from .export import SCHEMA, csv_text, json_text, plain
 
 CSV_NAME = "model_comparison_summary.csv"
 JSON_NAME = "model_comparison_summary.json"
@@ -38,7 +37,7 @@ def summary_json(results: Sequence[RunResult], by: str | None = "val_accuracy") 
         {"place": place, "name": name, "value": entry.value(r), "medal": prizes.get(i), "status": r.status}
         for i, (place, name, r) in enumerate(zip(places, names, ordered, strict=True))
     ]
-    found: dict[str, Any] = _plain({
+    found: dict[str, Any] = plain({
         "schema": SCHEMA,
         "tool": {"name": "modelcmp", "version": __version__},
         "environment": environment(),
@@ -79,14 +78,3 @@ def _without_curves(evaluated: Mapping[str, Any] | None) -> Row | None:
 def _fairness_row(row: FairnessRow) -> Row:
     values = dict(zip(row.names, row.values, strict=True))
     return {"key": row.key, "label": row.label, "equal": row.equal, "by_nature": row.by_nature, "values": values}
-
-
-def _plain(value: Any) -> Any:
-    """Data that JSON holds: what is not finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)
