@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from modelcmp.diffing.records import Alignment, DumpPair, Side, TensorPair, Tolerance
+from modelcmp.diffing.records import Alignment, DumpPair, Match, Side, TensorPair, Tolerance
+from modelcmp.diffing.run import diff
 from modelcmp.diffing.sums import FIELDS, Sums
 from modelcmp.diffing.verdict import judge
 from modelcmp.diffing.verdict.distance import Series
@@ -125,7 +127,8 @@ def test_a_rerun_is_identical():
     v = verdict(sgd(told=("grads", "state")), sgd(told=("grads", "state")))
     assert (v.status, v.first) == ("identical", None)
     assert v.words.startswith("Identical (0 ULP) over 9 dumps: 5 weights, 5 gradients, 5 optimizer states, losses and")
-    assert "settings of A and B are not in the dumps" in v.words  # unknown is said
+    assert v.words.endswith(" and batches. Unknown: settings (not in the dumps).")  # unknown is said, and once
+    assert not found(v, "unknown")
 
 
 @pytest.mark.parametrize("told", [(), ("grads",), ("grads", "state")])
@@ -293,7 +296,7 @@ def test_loss_alone_says_forward_and_only_where_weights_are_known_to_agree():
         object.__setattr__(side, "fingerprint", None)
     v = verdict(a, b)
     assert "the batch (not recorded) or the forward pass differs" in v.words
-    assert "batches were the same is unknown" in found(v, "unknown")[0].words
+    assert "Unknown: batches (no fingerprints)." in v.words
 
 
 def test_loss_that_differs_by_rounding():
@@ -362,7 +365,7 @@ def test_fingerprints_of_one_run_are_not_assumed_to_be_the_other_ones():
         object.__setattr__(side, "fingerprint", None)
     v = verdict(a, b)
     assert v.status == "identical"
-    assert "whether the batches were the same is unknown: 4 of 4 dumps of B have no fingerprint" in v.words
+    assert "Unknown: batches (no fingerprints in 4 of 4 dumps of B)." in v.words
 
 
 # -- settings ---------------------------------------------------------------------------------------
@@ -732,12 +735,40 @@ def test_a_floor_of_zero_and_losses():
 
 def test_a_floor_that_ends_early_or_knows_nothing():
     a, b, c = apart(ZERO), apart([2e-6] * 20), apart([1e-6] * 20)
-    floor = pairs(a[:6], c[:6])
-    v = judge(pairs(a, b), alignment=Alignment(()), tolerance=Tolerance(), floor=floor)
+
+    def held(to, count):
+        return judge(pairs(a, to), alignment=Alignment(()), tolerance=Tolerance(), floor=pairs(a[:count], c[:count]))
+
+    v = held(b, 12)
     assert v.status == "within noise"
-    assert "14 dumps past step 5" in found(v, "unknown")[-1].words
+    assert (
+        "8 dumps past step 11, where the floor ends, are held against its last value" in found(v, "unknown")[-1].words
+    )
+    assert "in 20 of 20 dumps, 8 of them past its end" in v.words
+    assert held(apart([2e-6] * 15 + [2e-5] * 5), 12).status == "diverged"
+    for count in (2, 6, 9):  # too short: what is past its end may be anything
+        v = held(b, count)
+        assert v.status == "diverged"
+        assert f"The noise floor covers only {count} of 20 dumps: too few to call the rest noise." in v.words
+    assert held(apart([2e-6] * 6 + [0.0] * 14), 6).status == "within noise"  # nothing differs past its end
+
+
+def test_a_floor_with_nothing_in_common():
+    a, b = apart(ZERO), apart([2e-6] * 20)
     v = judge(pairs(a, b), alignment=Alignment(()), tolerance=Tolerance(), floor=[])
     assert v.status == "diverged"
+    assert [f.words for f in found(v, "unknown")] == [
+        "The noise floor has no dump in common with A: it judges nothing."
+    ]
+    assert "The noise floor has no dump in common with A" in v.words
+    assert judge(pairs(a, a), alignment=Alignment(()), tolerance=Tolerance(), floor=[]).status == "identical"
+
+
+def test_a_measure_that_the_floor_does_not_have_is_no_noise():
+    a, b = apart(ZERO), apart([2e-6] * 20, [0.5] * 20)
+    v = verdict(a, b, floor=[dump(k, {n: x for (_, n), x in d[1].items()}) for k, d in enumerate(apart([1e-6] * 20))])
+    assert v.status == "diverged"
+    assert "the floor has nothing to hold the difference of the losses against" in v.words.replace("The", "the")
 
 
 def test_several_floor_runs_count_by_their_largest():
@@ -890,3 +921,196 @@ def test_every_finding_is_a_sentence():
             assert "  " not in f.words
             assert "nan" not in f.words.replace("finite", "")
         assert v.first in v.findings
+
+
+# -- what is said where little is known -------------------------------------------------------------------
+
+
+def plain(weights, notes=()):
+    """A state dict that says nothing of training."""
+    side, arrays = dump(None, weights)
+    return Side(side.path, None, None, None, None, None, None, {}, notes=notes), arrays
+
+
+def gaps(run_a, run_b, **more):
+    return judge(pairs(run_a, run_b), alignment=NAMED, tolerance=EXACT, **more)
+
+
+def test_pairs_that_could_not_be_read_are_said():
+    v = gaps(sgd(4), sgd(4), left_out=26, unmatched=(7, 1))
+    assert v.status == "identical"
+    first, _, rest = v.words.partition(". ")
+    assert "over 5 dumps" in first
+    assert "26 of 31 pairs could not be compared" in first
+    assert "7 dumps of A and 1 dump of B have no partner" in first
+    assert "26 of 31" not in rest
+    assert found(v, "missing")[0].numbers == {"pairs": 26}
+    v = gaps(sgd(4), sgd(4, lr=0.02), left_out=26)
+    assert v.words.count("26 of 31 pairs could not be compared") == 1
+    v = gaps([], [], left_out=3)
+    assert (v.status, "3 of 3 pairs could not be compared" in v.words) == ("nothing in common", True)
+    few = gaps(sgd(20), sgd(20), unmatched=(1, 0))
+    assert "no partner" not in few.words
+    assert found(few, "missing")[0].words == "1 dump of A has no partner."
+
+
+def test_files_that_are_cut_short_are_counted(tmp_path):
+    for run in ("a", "b"):
+        folder = tmp_path / run / "batch_dumps" / "epoch_001"
+        folder.mkdir(parents=True)
+        for k in range(5):
+            torch.save({"step": k, "model_state_dict": {"w": torch.ones(9) * k}}, folder / f"batch_{k:04d}.pt")
+    for k in (3, 4):
+        path = tmp_path / "b" / "batch_dumps" / "epoch_001" / f"batch_{k:04d}.pt"
+        path.write_bytes(path.read_bytes()[:200])
+    (tmp_path / "b" / "batch_dumps" / "epoch_001" / "batch_0001.pt").unlink()
+    words = diff(tmp_path / "a", tmp_path / "b").verdict.words
+    assert "2 of 4 pairs could not be compared" in words
+    assert "1 dump of A has no partner" in words
+
+
+def test_tensors_that_could_not_be_read_are_counted():
+    note = "not compared, as they are no plain tensors: sp (sparse), m (without data (saved from the meta device))"
+    names = (f"{note}, q (quantised)",)
+    words = gaps([plain(start(), names)], [plain(start(), (f"{note}, x (nested)", "other"))]).words
+    assert words == "Identical (0 ULP): 5 weights; 4 tensors could not be compared."
+    long = (f"{note}, q (quantised), n (nested), o (sparse) and 7 more",)
+    assert "; 12 tensors could not be compared." in gaps([plain(start(), long)], [plain(start(), long)]).words
+
+
+def test_nothing_but_shapes_that_differ():
+    a, b = [plain({"fc.bias": np.ones(9)})], [plain({"fc.bias": np.ones(5)})]
+    v = judge(pairs(a, b), alignment=Alignment((Match("fc.bias", "fc.bias", 1, ""),)), tolerance=EXACT)
+    assert (v.status, v.first.what, v.first.tensor) == ("diverged", "shape", "fc.bias")
+    assert v.first.words == "fc.bias: shapes differ."
+    held = Alignment((Match("x", "y", 1, ""),), ("p", "q"), ("r",))
+    v = judge(pairs([dump(0, {})], [dump(0, {})]), alignment=held, tolerance=EXACT)
+    assert "A has 3 tensors, B 2" in v.words  # also those that have partners and are not in the dumps
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_in_the_only_pair_comes_first_and_has_no_ulps(bad):
+    off = start()
+    off["fc.bias"][0] = bad
+    v = verdict([plain(start())], [plain(off)])
+    assert (v.first.what, v.first.tensor, v.first.step) == ("nan", "fc.bias", None)
+    assert "ULP" not in v.words + "".join(f.words for f in v.findings)
+    assert not found(v, "weight")[0].serious
+    assert "relative_l2" not in found(v, "weight")[0].numbers  # unknown is not zero
+    off["conv.bias"] = np.nextafter(off["conv.bias"], np.float32(9))
+    off["mid.weight"] = off["mid.weight"] + np.float32(0.5)
+    v = verdict([plain(start())], [plain(off)])
+    assert v.first.what == "nan"
+    assert v.first == v.findings[0]
+    weight = found(v, "weight")[0]
+    assert weight.tensor == "conv.bias"
+    assert 0 < weight.numbers["relative_l2"] < 1e-6  # NaN elsewhere takes nothing from it
+    assert "relative L2" in weight.words
+
+
+def test_the_figure_is_of_the_tensor_that_is_named():
+    off = start() | {"conv.bias": start()["conv.bias"] * np.float32(1.5)}
+    off["fc.weight"] = -off["fc.weight"]
+    weight = found(verdict([plain(start())], [plain(off)]), "weight")[0]
+    assert weight.tensor == "conv.bias"
+    assert weight.numbers["relative_l2"] == pytest.approx(0.5 / 1.5, rel=1e-6)
+    assert f"relative L2 {weight.numbers['relative_l2']:.3g}" in weight.words
+    every = [np.concatenate([w[n].ravel() for n in ("conv.bias", "fc.weight")]).astype(float) for w in (start(), off)]
+    total = np.linalg.norm(every[0] - every[1]) / max(map(np.linalg.norm, every))
+    assert weight.numbers["total_relative_l2"] == pytest.approx(total, rel=1e-6)
+
+
+def test_a_loss_that_is_nan_is_not_explained():
+    for bad, other in ((math.nan, 0.0), (math.inf, 2.0)):
+        a, b = planted(9)
+        object.__setattr__(a[3][0], "loss", other)
+        object.__setattr__(b[3][0], "loss", bad)
+        object.__setattr__(a[3][0], "acc", 0.25)
+        object.__setattr__(b[3][0], "acc", 0.5)
+        v = verdict(a, b)
+        assert v.first.what == "nan"
+        assert "forward" not in "".join(f.words for f in v.findings)
+        (acc,) = found(v, "acc")
+        assert "relative" not in acc.words
+        assert "relative" not in acc.numbers
+
+
+def test_plain_files_say_nothing_of_steps_batches_and_settings():
+    off = start() | {"fc.bias": start()["fc.bias"] * np.float32(1.5)}
+    same, other = verdict([plain(start())], [plain(start())]), verdict([plain(start())], [plain(off)])
+    assert same.words == "Identical (0 ULP): 5 weights."
+    assert other.words.startswith("Diverged in the only pair of dumps: fc.bias differs")
+    assert other.first.words.startswith("fc.bias differs")
+    for v in (same, other, verdict([plain(start(1))], [plain(start(2))])):
+        said = v.words + "".join(f.words for f in v.findings)
+        assert not [w for w in ("nown", "dump 0", "Dump 0", "step 0") if w in said]
+        assert {f.step for f in v.findings} <= {None}
+
+
+def test_gradients_alone_in_the_only_pair():
+    a, b = ([(plain({})[0], {("grad", "w"): np.full(9, x)})] for x in (1.0, 2.0))
+    v = verdict(a, b)
+    assert (v.status, v.first.what, v.first.tensor) == ("diverged", "grad", "w")
+
+
+# -- a tolerance proves no equality -------------------------------------------------------------------------
+
+
+def faint(size, other, **more):
+    """Runs whose gradients before a norm are of ``size`` and differ by their sign in B from step 3 on."""
+    a, b = planted(9)
+    for run, sign in ((a, 1), (b, other)):
+        for _, arrays in run[3:]:
+            arrays["grad", "conv.bias"] = np.full(8, sign * size, np.float32)
+            arrays["optimizer", "conv.bias/exp_avg"] = np.full(8, sign * size, np.float32)
+            arrays["optimizer", "conv.bias/exp_avg_sq"] = np.full(8, (abs(sign) * size) ** 2, np.float32)
+            arrays["optimizer", "mid.weight/exp_avg_sq"] = np.full(128, 0.1, np.float32)
+    return verdict(a, b, **more)
+
+
+def test_gradients_at_the_level_of_rounding_decide_nothing():
+    assert faint(1e-8, -2, tolerance=Tolerance(rtol=0.5)).status == "within tolerance"
+    v = faint(1e-2, -2, tolerance=Tolerance(rtol=0.5))
+    assert (v.status, v.first.what) == ("diverged", "grad")
+    assert "the backward pass" in faint(1e-2, -2).words
+    v = faint(1e-8, -2)  # exactly they do differ, and nothing is concluded from it
+    assert v.status == "diverged"
+    assert "backward" not in v.words
+    assert "as rounding leaves it" in v.first.words
+
+
+def test_the_opposite_direction_is_not_the_same():
+    a, b = planted(9)
+    b[3][1].update({k: x * np.float32(-2) for k, x in b[3][1].items() if k[0] == "grad"})
+    assert "same direction" not in verdict(a, b).words
+    a, b = sgd(3), sgd(3, lr=-0.02)
+    assert "same direction" not in verdict(a, b).words
+
+
+def test_no_pass_is_blamed_where_only_a_tolerance_makes_the_rest_equal():
+    a, b = planted(3, "grad")
+    for k, (side, _) in enumerate(b):
+        object.__setattr__(side, "loss", side.loss and side.loss + 1e-4 * k)
+    v = verdict(a, b, Tolerance(rtol=0.01))
+    assert (v.first.what, v.first.step) == ("grad", 3)
+    assert "backward" not in v.words
+    a, b = planted(3, "loss")
+    for _, arrays in b:
+        arrays["weight", "mid.weight"] = arrays["weight", "mid.weight"] * np.float32(1.0001)
+    v = verdict(a, b, Tolerance(rtol=0.01))
+    assert (v.first.what, v.first.step) == ("loss", 3)
+    assert "forward" not in v.words
+
+
+def test_what_is_beyond_the_tolerance_is_named():
+    v = verdict(*planted(3, "loss"), Tolerance(rtol=0.1))
+    assert "Beyond the tolerance at step 3: the loss, whose difference is 0.5 and 0.15 allowed." in v.words
+    v = verdict(*planted(0, "settings", "weight")[:2], Tolerance(rtol=1e-3, atol=1e-3))
+    b = {n: w + np.float32(0.5) * start(11)[n] for n, w in start().items()}
+    size = np.linalg.norm(start()["conv.weight"].astype(float) - b["conv.weight"])
+    allowed = 1e-3 + 1e-3 * np.linalg.norm(b["conv.weight"].astype(float))
+    assert f"Beyond the tolerance at step 0: conv.weight, where ‖a − b‖ is {size:.3g} and {allowed:.3g}" in v.words
+    off = start()
+    off["fc.bias"][0] = np.nan
+    v = verdict([plain(start())], [plain(off)], Tolerance(1, 1))
+    assert "Beyond the tolerance: fc.bias, where ‖a − b‖ is NaN or infinite." in v.words

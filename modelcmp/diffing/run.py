@@ -35,7 +35,11 @@ class Differ:
         main, request, pairs = self._main, self.request, tuple(self._main.pairs)
         noise = sorted((p for series in self._floors for p in series.pairs), key=lambda pair: pair.step)
         floor = tuple(noise) if self._floors else None
-        judged = judge(pairs, alignment=main.alignment, tolerance=request.tolerance, floor=floor)
+        pairing = main.pairing
+        judged = judge(
+            pairs, alignment=main.alignment, tolerance=request.tolerance, floor=floor,
+            left_out=max(0, len(pairing.pairs) - len(pairs)), unmatched=(len(pairing.only_a), len(pairing.only_b)),
+        )  # fmt: skip
         skipped = [s for series in (main, *self._floors) for s in series.skipped.values()]
         return RunDiff(
             str(self.a), str(self.b), ", ".join(request.filters), main.pairing.how, pairs, main.alignment, judged,

@@ -39,16 +39,15 @@ def _agree(a: Fingerprint | None, b: Fingerprint | None, key: str) -> bool:
 
 
 def batch_clues(views: Sequence[View]) -> list[Clue]:
-    """The first batch that differs and in what way, with how many do; and whose fingerprints are missing."""
+    """The first batch that differs and in what way, with how many do."""
     apart = [v for v in views if differ(v)]
-    clues = _unknown(views)
     if not apart:
-        return clues
+        return []
     first = apart[0]
     both = sum(bool(v.pair.a.fingerprint and v.pair.b.fingerprint) for v in views)
     numbers = {"batches_differing": float(len(apart)), "batches_compared": float(both)}
     clause = f"{_manner(first, apart, views)} ({len(apart)} of {many(both, 'batch')} {_verb(apart)})"
-    return [Clue("batch", clause, first, numbers=numbers), *clues]
+    return [Clue("batch", clause, first, numbers=numbers)]
 
 
 def _verb(apart: Sequence[View]) -> str:
@@ -152,15 +151,13 @@ def _content(a: Fingerprint, b: Fingerprint) -> str:
     return "inputs and targets of the batch are others: other data, or shuffled otherwise"
 
 
-def _unknown(views: Sequence[View]) -> list[Clue]:
-    """Whose batches are not known; the state before training has none."""
+def unknown(views: Sequence[View]) -> str:
+    """Whose batches are not known: "batches (no fingerprints)"; the state before training has none."""
     trained = [v for v in views if v.pair.a.step != 0 or v.pair.a.loss is not None]
     without = {x: sum(not getattr(v.pair, x).fingerprint for v in trained) for x in ("a", "b")}
     if not any(without.values()):
-        return []
+        return ""
     if all(n == len(trained) for n in without.values()):
-        words = "no dump has a fingerprint of its batch"
-    else:
-        told = [f"{n} of {many(len(trained), 'dump')} of {x.upper()}" for x, n in without.items() if n]
-        words = " and ".join(told) + " have no fingerprint of the batch"
-    return [Clue("unknown", f"whether the batches were the same is unknown: {words}", serious=False)]
+        return "batches (no fingerprints)"
+    told = [f"{n} of {many(len(trained), 'dump')} of {x.upper()}" for x, n in without.items() if n]
+    return f"batches (no fingerprints in {' and '.join(told)})"

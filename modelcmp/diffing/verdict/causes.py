@@ -14,7 +14,7 @@ from .comparable import partly_shared
 from .moments import gradient_reason, optimizer_reason
 from .start import Start, firsts
 from .updates import Reason, weight_reason
-from .views import COARSE, EPS32, View
+from .views import COARSE, EPS32, FAINT, View
 from .words import apart, figure, listed, many
 
 #: The relative difference of losses, in epsilons of float32, that another order of summation explains.
@@ -75,6 +75,8 @@ def _before(views: Sequence[View], view: View) -> View | None:
 
 def _reason(views: Sequence[View], start: Start) -> Reason | None:
     view, before = start.view, _before(views, start.view)
+    if view.faint[list(start.rows)].all():
+        return None
     if start.what == "weight":
         return _initial(start) if view.initial else _moved(views, start)
     if start.what == "grad" and before:
@@ -96,7 +98,7 @@ def _initial(start: Start) -> Reason | None:
     if shared:
         return Reason(*shared)
     ulps = view.pair.sums["ulp_max"][rows]
-    if np.isnan(ulps).any() or ulps.max() > 1000:
+    if np.isnan(ulps).any() or ulps.max() > 1000 or not view.finite[rows].all():
         return None
     names = listed(view.layout.names(rows))
     clause = f"the runs start from weights that differ by at most {figure(ulps.max())} ULP in {names}"
@@ -104,11 +106,17 @@ def _initial(start: Start) -> Reason | None:
 
 
 def sizes(start: Start) -> dict[str, float]:
-    """How many of a kind differ, and how much together."""
-    mask = np.zeros(len(start.view.layout.tensors), dtype=bool)
-    mask[list(start.rows)] = True
-    size = start.view.relative_l2(mask)
-    return {"tensors": float(len(start.rows))} | ({} if math.isnan(size) else {"relative_l2": size})
+    """How many of a kind differ, how much the first, which is the one that is named, and how much all together."""
+    found = {"relative_l2": _size(start.view, start.rows[:1]), "total_relative_l2": _size(start.view, start.rows)}
+    return {"tensors": float(len(start.rows))} | {key: size for key, size in found.items() if not math.isnan(size)}
+
+
+def _size(view: View, rows: Sequence[int]) -> float:
+    """The relative L2 of some rows together; unknown where only NaN and infinities differ."""
+    mask = np.zeros(len(view.layout.tensors), dtype=bool)
+    mask[list(rows)] = True
+    size = view.relative_l2(mask)
+    return size if size > 0 or view.finite[mask].all() else math.nan
 
 
 def _share(start: Start) -> str:
@@ -119,11 +127,10 @@ def _share(start: Start) -> str:
 def extent(start: Start) -> str:
     """The first tensor, how many more, how far apart: "the gradient of fc.weight differs first (...)"."""
     view, row = start.view, start.rows[0]
-    mask = np.zeros(len(view.layout.tensors), dtype=bool)
-    mask[row] = True
-    size, ulps = view.relative_l2(mask), view.pair.sums["ulp_max"][row]
+    size, ulps = _size(view, [row]), view.pair.sums["ulp_max"][row]
     told = [f"relative L2 {figure(size)}"] if size > 0 else []
-    told += [f"up to {figure(ulps)} ULP"] if 0 < ulps <= 1000 else []
+    told += [f"up to {figure(ulps)} ULP"] if 0 < ulps <= 1000 and view.finite[row] else []
+    told += [f"below {figure(FAINT)} of the norm of all, as rounding leaves it"] if view.faint[row] else []
     told += [word for word in (_places(view, row, "nan", "NaN"), _places(view, row, "inf", "infinite")) if word]
     tensor = view.layout.tensors[row]
     thing = {"grad": "the gradient of ", "optimizer": "the optimizer's ", "buffer": "buffer "}.get(tensor.kind, "")
@@ -143,7 +150,10 @@ def _context(views: Sequence[View], start: Start, leading: bool) -> str:
     view, before = start.view, _before(views, start.view)
     if not leading or view.initial or before is None:
         return ""
-    losses = view.pair.a.loss is not None and view.pair.b.loss is not None
+    loss = view.scalars("loss") or (math.nan, math.nan)
+    losses = loss[0] == loss[1]
+    if view.faint[list(start.rows)].all():
+        return ""
     if start.what == "grad":
         told = "equal loss on the same batch" if losses and batches.same(view) else "equal loss" if losses else ""
         return f", with {told}: the backward pass or what is done to gradients differs" if told else ""
@@ -164,12 +174,12 @@ def _scalar_clue(views: Sequence[View], start: Start, leading: bool) -> Clue:
     view, before = start.view, _before(views, start.view)
     a, b = getattr(view.pair.a, start.what), getattr(view.pair.b, start.what)
     x, y = apart(a, b)
-    relative = abs(a - b) / max(abs(a), abs(b))
+    known = all(map(math.isfinite, (a, b, *(view.scalars("loss") or ()))))  # after NaN an accuracy means nothing
+    relative = abs(a - b) / max(abs(a), abs(b)) if known else math.nan
     name = "loss" if start.what == "loss" else "accuracy"
-    known = math.isfinite(relative)
     told = f"; relative difference {figure(relative)}" if known else ""
     clause = f"the {name} differs ({x} in A, {y} in B{told})"
-    if leading and before:
+    if leading and before and known:
         clause += _forward(view, relative)
     numbers = {f"{start.what}_a": a, f"{start.what}_b": b} | ({"relative": relative} if known else {})
     return Clue(start.what, clause, view, numbers=numbers, serious=leading)

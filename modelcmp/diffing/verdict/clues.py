@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..records import Finding
 from .views import View
@@ -28,17 +28,20 @@ class Clue:
     numbers: Mapping[str, float] = field(default_factory=dict)
     serious: bool = True
     explained: bool = False  # its clause says why, not only what
+    holder: str = ""  # of "nan": the kind of thing that holds it, which it comes before
 
     @property
-    def key(self) -> tuple[int, int, int]:
+    def key(self) -> tuple[int, int, float]:
         """Sorts by time, then cause; what has no place comes last.
 
         Before training the weights cause all else. Settings that differ steps after the dump before, or in the first
-        one, did before the loss.
+        one, did before the loss. NaN and infinity explain whatever else differs in what holds them.
         """
-        rank = ORDER.index(self.what)
+        rank = ORDER.index(self.holder) - 0.5 if self.holder else float(ORDER.index(self.what))
         if self.view is None:
             return 1 << 60, 1, rank
+        if self.view.index == 0 and self.what == "nan" and self.serious:
+            return 0, -1, rank
         if self.view.initial and self.what in ("initialisation", "shape", "dtype", "weight", "buffer"):
             return self.view.index, 0, rank
         early = self.what in ORDER[: ORDER.index("loss")] or (self.what == "settings" and not self.view.near)
@@ -47,8 +50,12 @@ class Clue:
     def finding(self) -> Finding:
         """With its place."""
         if self.view is None:
-            return Finding(self.what, sentence(self.clause), tensor=self.tensor, numbers=self.numbers,
+            named = self.tensor is not None and self.clause.startswith(self.tensor)  # names keep their case
+            words = f"{self.clause.rstrip('.')}." if named else sentence(self.clause)
+            return Finding(self.what, words, tensor=self.tensor, numbers=self.numbers,
                            serious=self.serious)  # fmt: skip
+        if self.view.placeless:
+            return replace(self, view=None).finding()
         side = self.view.pair.a
         words = f"{sentence(place(self.view.pair)).rstrip('.')}: {self.clause.rstrip('.')}."
         return Finding(self.what, words, self.view.pair.step, side.epoch, side.batch, self.tensor, self.numbers,

@@ -10,7 +10,7 @@ import numpy as np
 
 from .clues import Clue
 from .views import Bools, View
-from .words import brief, figure, listed, many
+from .words import figure, listed, many
 
 #: |cosine| of a weight matrix below which two of them are unrelated; more for few elements, as chance goes with
 #: 1 / sqrt(n) and four standard deviations are allowed.
@@ -97,7 +97,7 @@ def what_is_left(views: Sequence[View]) -> str:
         last = next((v for v in reversed(views) if v.scalars(key)), None)
         a, b = (last.scalars(key) if last else None) or (0, 0)
         if last is not None:
-            told.append(f"{word} ({figure(a)} and {figure(b)} at {brief(last.pair)})")
+            told.append(f"{word} ({figure(a)} and {figure(b)}{last.at})")
     weights = views[-1].layout.kinds["weight"]
     if weights.any():
         a, b = (float(np.sqrt(views[-1].pair.sums[key][weights].sum())) for key in ("aa", "bb"))

@@ -11,7 +11,7 @@ import numpy as np
 from ..sums import Array
 from .clues import Clue
 from .views import COARSE, EPS32, View
-from .words import brief, figure, listed, many
+from .words import brief, figure, many
 
 #: A difference is more than noise above this many times the floor ...
 FACTOR = 3.0
@@ -19,6 +19,9 @@ FACTOR = 3.0
 IN_A_ROW = 3
 #: The floor at a step is the largest of as many dumps of the floor up to it.
 WINDOW = 10
+#: Past its end the floor's last value holds if there are as many dumps of it, and it covers this share of the dumps.
+FEWEST = 3
+COVERED = 0.5
 #: How large, in epsilons of the stored type, a first difference may be to come from rounding alone. Gradients are sums
 #: with cancellation, and so is what is made of them.
 ROUNDING_EPS = {"weight": 16.0, "buffer": 64.0, "optimizer": 256.0, "grad": 256.0, "loss": 64.0}
@@ -45,6 +48,17 @@ class Noise:
     excesses: tuple[Excess, ...]
     largest: float  # value over floor, of all judged
     remarks: tuple[Clue, ...] = ()
+    late: int = 0  # judged by the floor's last value, past its end
+    gap: str = ""  # why differences remain that nothing was held against
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The floor at each view; NaN where there is none."""
+
+    values: Array
+    covered: int  # views that it has values for
+    late: int = 0  # views past its end, that its last value is taken for
 
 
 def weights(view: View) -> float:
@@ -63,42 +77,63 @@ MEASURES: dict[str, Measure] = {"the weights' relative L2": weights, "the differ
 
 def against(views: Sequence[View], floor: Sequence[View], only: Sequence[str] = tuple(MEASURES)) -> Noise:
     """Hold each measure against the floor's at the same place."""
-    excesses, judged, largest, missing = [], 0, 0.0, []
+    if not floor:
+        clause = "the noise floor has no dump in common with A: it judges nothing"
+        return Noise(0, (), math.nan, (Clue("unknown", clause, serious=False),), 0, clause)
+    excesses, judged, largest, late, gaps = [], 0, 0.0, 0, []
     for name in only:
         values, limits = _values(views, MEASURES[name]), _limits(views, floor, MEASURES[name])
-        known = ~np.isnan(values) & ~np.isnan(limits)
+        gaps += [gap for gap in [_gap(name, values, limits)] if gap]
+        known = ~np.isnan(values) & ~np.isnan(limits.values)
         if not known.any():
-            if not np.isnan(values).all():
-                missing.append(name)
             continue
-        judged = max(judged, int(known.sum()))
-        factors = _factors(values, limits)
+        judged, late = max(judged, int(known.sum())), max(late, limits.late)
+        factors = _factors(values, limits.values)
         largest = max(largest, float(np.nanmax(factors)))
-        excess = _excess(name, views, factors, values, limits)
+        excess = _excess(name, views, factors, values, limits.values)
         excesses += [excess] if excess else []
-    return Noise(judged, tuple(excesses), largest, tuple(_remarks(views, floor, missing)))
+    gaps = gaps[:1]
+    remarks = [Clue("unknown", words, serious=False) for words in [*gaps, *_late(floor, late)]]
+    return Noise(judged, tuple(excesses), largest, tuple(remarks), late, "".join(gaps))
 
 
 def _values(views: Sequence[View], measure: Measure) -> Array:
     return np.array([measure(v) for v in views], dtype=np.float64)
 
 
-def _limits(views: Sequence[View], floor: Sequence[View], measure: Measure) -> Array:
-    """The floor where each view is: the largest of the last WINDOW dumps of the floor; NaN past its end."""
+def _limits(views: Sequence[View], floor: Sequence[View], measure: Measure) -> _Limits:
+    """The floor where each view is: the largest of the last WINDOW dumps of the floor; past its end its last value."""
     steps = np.array([v.pair.step for v in floor], dtype=np.float64)
     order = np.argsort(steps, kind="stable")
     steps, sizes = steps[order], _values([floor[i] for i in order], measure)
     steps, sizes = steps[~np.isnan(sizes)], sizes[~np.isnan(sizes)]
     places = np.unique(steps)
-    limits = []
-    for view in views:
-        until = int(np.searchsorted(places, view.pair.step, side="right"))
-        if not len(places) or view.pair.step > places[-1] or until == 0:
-            limits.append(math.nan)
-            continue
-        first = places[max(0, until - WINDOW)]
-        limits.append(float(sizes[(steps >= first) & (steps <= view.pair.step)].max()))
-    return np.array(limits)
+    at = np.array([v.pair.step for v in views], dtype=np.float64)
+    late = at > places[-1] if len(places) else np.ones(len(at), dtype=bool)
+    limits = np.array([_limit(places, steps, sizes, step) for step in at])
+    covered = int((~late & ~np.isnan(limits)).sum())
+    if len(places) >= FEWEST and covered >= COVERED * len(views):
+        return _Limits(limits, covered, int(late.sum()))
+    return _Limits(np.where(late, math.nan, limits), covered)
+
+
+def _limit(places: Array, steps: Array, sizes: Array, step: float) -> float:
+    """The largest value of the last WINDOW places up to a step; NaN before the first."""
+    until = int(np.searchsorted(places, step, side="right"))
+    if until == 0:
+        return math.nan
+    return float(sizes[(steps >= places[max(0, until - WINDOW)]) & (steps <= step)].max())
+
+
+def _gap(name: str, values: Array, limits: _Limits) -> str:
+    """Why a measure that differs somewhere has no floor there; "" where it has."""
+    if not (np.isnan(limits.values) & (values > 0)).any():
+        return ""
+    if not limits.covered:
+        return f"the floor has nothing to hold {name} against at the same steps"
+    return (
+        f"the noise floor covers only {limits.covered} of {many(len(values), 'dump')}: too few to call the rest noise"
+    )
 
 
 def _factors(values: Array, limits: Array) -> Array:
@@ -121,18 +156,15 @@ def _excess(name: str, views: Sequence[View], factors: Array, values: Array, lim
     return None
 
 
-def _remarks(views: Sequence[View], floor: Sequence[View], missing: Sequence[str]) -> list[Clue]:
-    """What could not be judged."""
-    last = max((v.pair.step for v in floor), default=-1)
-    late = sum(v.pair.step > last for v in views)
-    clues = []
-    if late:
-        clause = f"{many(late, 'dump')} past step {last}, where the floor ends, could not be held against it"
-        clues.append(Clue("unknown", clause, serious=False))
-    if missing:
-        clause = f"the floor has nothing to hold {listed(missing)} against at the same steps"
-        clues.append(Clue("unknown", clause, serious=False))
-    return clues
+def _late(floor: Sequence[View], late: int) -> list[str]:
+    """That dumps past the floor's end were held against its last value."""
+    if not late:
+        return []
+    last = max(v.pair.step for v in floor)
+    return [
+        f"{many(late, 'dump')} past step {last}, where the floor ends, {'is' if late == 1 else 'are'} held against its "
+        "last value, though floors grow: a longer one would tell"
+    ]
 
 
 def floor_clues(noise: Noise) -> list[Clue]:
@@ -152,9 +184,10 @@ def _over(excess: Excess) -> str:
 
 def excess_words(excess: Excess) -> str:
     """For the verdict: "40 times the noise floor from step 30 on"."""
+    since = "" if excess.view.placeless else f" from {brief(excess.view.pair)} on"
     if math.isinf(excess.factor):
-        return f"{excess.measure} is above a noise floor of 0 from {brief(excess.view.pair)} on"
-    return f"{excess.measure} is up to {figure(excess.factor)} times the noise floor from {brief(excess.view.pair)} on"
+        return f"{excess.measure} is above a noise floor of 0{since}"
+    return f"{excess.measure} is up to {figure(excess.factor)} times the noise floor{since}"
 
 
 def rounding_clues(view: View, growing: str) -> list[Clue]:

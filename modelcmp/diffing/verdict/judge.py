@@ -12,12 +12,13 @@ from .clues import Clue
 from .comparable import not_comparable, what_is_left
 from .floors import Noise, against, floor_clues, rounding_clues
 from .frozen import frozen_clues
+from .gaps import Gaps, unread_tensors
 from .jumps import jump_clues
 from .losses import bias_clues
 from .nonfinite import nonfinite_clues
 from .pairing import pairing_clues
 from .settings import counter_clues, setting_clues
-from .summary import diverged_words, identical_words, nothing_words, unrelated_words, within_words
+from .summary import Told, diverged_words, identical_words, nothing_words, unrelated_words, within_words
 from .trends import trend_clues
 from .views import View, look
 
@@ -40,21 +41,24 @@ class Case:
     floor: tuple[View, ...] | None
     alignment: Alignment
     tolerance: Tolerance
+    gaps: Gaps
 
 
 def judge(
-    pairs: Sequence[DumpPair], *, alignment: Alignment, tolerance: Tolerance, floor: Sequence[DumpPair] | None = None
-) -> Verdict:
+    pairs: Sequence[DumpPair], *, alignment: Alignment, tolerance: Tolerance, floor: Sequence[DumpPair] | None = None,
+    left_out: int = 0, unmatched: tuple[int, int] = (0, 0),
+) -> Verdict:  # fmt: skip
     """What the differences of two runs mean; ``pairs`` and ``floor`` in order of time.
 
-    ``floor`` holds the pairs of A and one or more runs that differ from it by noise only. Rules, thresholds and
+    ``floor`` holds the pairs of A and one or more runs that differ from it by noise only; ``left_out`` counts pairs
+    that could not be read, ``unmatched`` dumps of A and of B without a partner. Rules, thresholds and
     sources: docs/verdicts.md.
     """
-    case = Case(
-        look(pairs, tolerance), look(floor, Tolerance()) if floor is not None else None, alignment, tolerance
-    )  # fmt: skip
+    views = look(pairs, tolerance)
+    gaps = Gaps(len(pairs), left_out, unmatched, unread_tensors(views))
+    case = Case(views, look(floor, Tolerance()) if floor is not None else None, alignment, tolerance, gaps)
     if not _common(case.views):
-        return Verdict("nothing in common", nothing_words(alignment, bool(pairs)))
+        return Verdict("nothing in common", nothing_words(alignment, bool(pairs), gaps))
     unrelated = not_comparable(case.views)
     if unrelated is not None:
         if any(m.confidence < 1 for m in alignment.matches):
@@ -64,12 +68,9 @@ def judge(
 
 
 def _common(views: Sequence[View]) -> bool:
-    """Whether anything of both runs could be compared."""
+    """Whether anything of both runs could be compared, if only to find that shapes differ."""
     return any(
-        v.layout.usable.any()
-        or v.scalars("loss")
-        or v.scalars("acc")
-        or (v.pair.a.fingerprint and v.pair.b.fingerprint)
+        v.layout.tensors or v.scalars("loss") or v.scalars("acc") or (v.pair.a.fingerprint and v.pair.b.fingerprint)
         for v in views
     )
 
@@ -78,10 +79,12 @@ def _unrelated(case: Case, unrelated: Clue) -> Verdict:
     """Weights say nothing: batches, settings, losses and NaN still do."""
     views = case.views
     clues = [unrelated, *batch_clues(views), *setting_clues(views), *nonfinite_clues(views), *bias_clues(views),
-             *pairing_clues(views, case.alignment)]  # fmt: skip
-    noise = against(views, case.floor, ["the difference of the losses"]) if case.floor else None
+             *pairing_clues(views, case.alignment), *case.gaps.clues()]  # fmt: skip
+    noise = against(views, case.floor, ["the difference of the losses"]) if case.floor is not None else None
     clues += [*floor_clues(noise), *noise.remarks] if noise else []
-    return _verdict("not comparable", unrelated_words(unrelated, what_is_left(views), clues, noise), clues, unrelated)
+    return _verdict(
+        "not comparable", unrelated_words(_told(case, clues, unrelated, noise), what_is_left(views)), clues, unrelated
+    )
 
 
 def _compared(case: Case) -> Verdict:
@@ -92,11 +95,16 @@ def _compared(case: Case) -> Verdict:
         clues += [*floor_clues(noise), *noise.remarks]
     status = _status(case, noise, clues)
     first = _first(clues)
+    told = _told(case, clues, first, noise)
     if status == "diverged":
-        return _verdict(status, diverged_words(views, first, clues, noise, case.tolerance), clues, first)
+        return _verdict(status, diverged_words(told), clues, first)
     if status == "identical":
-        return _verdict(status, identical_words(views, clues), clues, first)
-    return _verdict(status, within_words(views, status, case.tolerance, first, noise), clues, first)
+        return _verdict(status, identical_words(told), clues, first)
+    return _verdict(status, within_words(told, status), clues, first)
+
+
+def _told(case: Case, clues: Sequence[Clue], first: Clue | None, noise: Noise | None) -> Told:
+    return Told(case.views, tuple(clues), first, noise, case.tolerance, case.gaps)
 
 
 def _clues(case: Case) -> list[Clue]:
@@ -105,7 +113,7 @@ def _clues(case: Case) -> list[Clue]:
     causes = cause_clues(views)
     trends = trend_clues(views)
     clues = [*pairing_clues(views, case.alignment), *batch_clues(views), *setting_clues(views),
-             *counter_clues(views), *causes,
+             *counter_clues(views), *causes, *case.gaps.clues(),
              *nonfinite_clues(views), *jump_clues(views), *trends, *bias_clues(views)]  # fmt: skip
     if any(v.differs.any() for v in views):
         clues += frozen_clues(views)
@@ -162,7 +170,13 @@ def _status(case: Case, noise: Noise | None, clues: Sequence[Clue]) -> Status:
         return "within tolerance"
     if not judged:
         return "diverged"
-    if noise is None or not noise.judged or noise.excesses or any(c.what == "nan" and c.serious for c in clues):
+    if (
+        noise is None
+        or not noise.judged
+        or noise.gap
+        or noise.excesses
+        or any(c.what == "nan" and c.serious for c in clues)
+    ):
         return "diverged"
     return "within noise"
 

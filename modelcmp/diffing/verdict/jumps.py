@@ -55,7 +55,9 @@ def jump_clues(views: Sequence[View]) -> list[Clue]:
             f"the weights' relative L2 jumps from {figure(float(series.values[i - 1]))} to "
             f"{figure(float(series.values[i]))} ({figure(factor)} times since {brief(before.pair)}), most in {name}"
         )
-        clues.append(Clue("jump", clause, after, name, {"factor": factor, "relative_l2": float(series.values[i])}))
+        clues.append(
+            Clue("jump", clause, after, name, {"factor": factor, "total_relative_l2": float(series.values[i])})
+        )
     return clues
 
 

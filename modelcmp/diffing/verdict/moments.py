@@ -48,7 +48,7 @@ def _common_factor(view: View, rows: Sequence[int], thing: str, meaning: str) ->
         across = np.sqrt(np.maximum(s["dd"][chosen] - (a - b) ** 2, 0) / (a * b))
         along = np.abs(s["ds"][chosen]) / np.sqrt(s["dd"][chosen] * s["ss"][chosen])
         ratio = b / a
-    fits = (along > PARALLEL) & np.isfinite(ratio) & (ratio > 0)
+    fits = (along > PARALLEL) & (s["ab"][chosen] > 0) & np.isfinite(ratio) & (ratio > 0)
     if fits.mean() < MOST:
         return None
     middle = float(np.median(ratio[fits]))
@@ -70,7 +70,7 @@ def _rounding(view: View, rows: Sequence[int]) -> Reason | None:
         f"gradients differ by rounding (relative L2 {figure(size)}; {many(len(rows), 'gradient')}): "
         "other kernels, or another order of summation"
     )
-    return Reason(clause, {"relative_l2": size})
+    return Reason(clause, {"total_relative_l2": size})
 
 
 def optimizer_reason(view: View, before: View | None, rows: Sequence[int]) -> Reason | None:

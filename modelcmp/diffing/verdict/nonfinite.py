@@ -11,7 +11,7 @@ import numpy as np
 from ..records import KINDS
 from .clues import Clue
 from .views import Bools, View
-from .words import brief, figure, many
+from .words import figure, many
 
 _NAMES = {"grad": "the gradient of ", "optimizer": "the optimizer's ", "buffer": "buffer ", "weight": ""}
 
@@ -25,6 +25,7 @@ class Seen:
     tensor: str | None
     places: float
     kind: str  # "NaN", "Inf"
+    holder: str  # "loss", or the kind of tensor
 
 
 def nonfinite_clues(views: Sequence[View]) -> list[Clue]:
@@ -43,7 +44,7 @@ def _both(a: Seen, b: Seen) -> Clue:
     if (a.view.index, a.thing, a.kind) == (b.view.index, b.thing, b.kind):
         return _clue(a, f"{a.kind} appears in both runs at once, first in {_told(a)}", False)
     first, side, second, other = (a, "A", b, "B") if a.view.index <= b.view.index else (b, "B", a, "A")
-    then = f"in {other} at {brief(second.view.pair)} in {_told(second)}"
+    then = f"in {other}{second.view.at} in {_told(second)}"
     return _clue(first, f"{first.kind} appears in {side} first in {_told(first)}, {then}", True)
 
 
@@ -52,7 +53,7 @@ def _told(seen: Seen) -> str:
 
 
 def _clue(seen: Seen, clause: str, serious: bool) -> Clue:
-    return Clue("nan", clause, seen.view, seen.tensor, {"places": seen.places}, serious)
+    return Clue("nan", clause, seen.view, seen.tensor, {"places": seen.places}, serious, holder=seen.holder)
 
 
 def _first(views: Sequence[View], side: str) -> Seen | None:
@@ -70,7 +71,7 @@ def _in_loss(view: View, side: str) -> Seen | None:
     loss = getattr(view.pair, side).loss
     if loss is None or math.isfinite(loss):
         return None
-    return Seen(view, f"the loss ({figure(loss)})", None, 1.0, "NaN" if math.isnan(loss) else "Inf")
+    return Seen(view, f"the loss ({figure(loss)})", None, 1.0, "NaN" if math.isnan(loss) else "Inf", "loss")
 
 
 def _infinite(view: View, side: str) -> Bools:
@@ -91,5 +92,5 @@ def _in_tensors(view: View, side: str, meant: set[str]) -> Seen | None:
             nan = float(np.nan_to_num(view.pair.sums[f"nan_{side}"][row]))
             places = nan or float(view.pair.sums[f"inf_{side}"][row])
             thing = _NAMES[kind] + (tensor.name if side == "a" else tensor.name_b)
-            return Seen(view, thing, tensor.name, places, "NaN" if nan else "Inf")
+            return Seen(view, thing, tensor.name, places, "NaN" if nan else "Inf", kind)
     return None

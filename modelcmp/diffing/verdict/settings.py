@@ -91,7 +91,7 @@ def setting_clues(views: Sequence[View]) -> list[Clue]:
             if subject not in said:
                 said.add(subject)
                 clues.append(clue)
-    return clues + _unknown(views)
+    return clues
 
 
 def counter_clues(views: Sequence[View]) -> list[Clue]:
@@ -151,9 +151,8 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _unknown(views: Sequence[View]) -> list[Clue]:
-    without = [x.upper() for x in ("a", "b") if not any(getattr(v.pair, x).settings for v in views)]
-    if not without:
-        return []
-    words = f"the optimizer settings of {' and '.join(without)} are not in the dumps"
-    return [Clue("unknown", f"whether settings were the same is unknown: {words}", serious=False)]
+def unknown(views: Sequence[View]) -> str:
+    """Whose settings are not known: "settings (not in the dumps)"."""
+    without = [x for x in "AB" if not any(getattr(v.pair, x.lower()).settings for v in views)]
+    of = f"of {without[0]} " if len(without) == 1 else ""
+    return f"settings ({of}not in the dumps)" if without else ""

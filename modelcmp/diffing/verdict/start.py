@@ -12,7 +12,7 @@ from .views import View
 #: A step: the batch is drawn, the loss computed, the gradient, then the optimizer moves itself and the weights.
 WITHIN_STEP = ("batch", "loss", "acc", "grad", "settings", "optimizer", "weight", "buffer")
 #: Before training there is a state and nothing has happened yet.
-BEFORE_TRAINING = ("weight", "buffer", "optimizer", "settings")
+BEFORE_TRAINING = ("weight", "buffer", "acc", "grad", "optimizer", "settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ def starts(view: View, known: Collection[str] = ()) -> list[Start]:
 
 
 def _rows(view: View, what: str) -> tuple[int, ...]:
-    """The differing rows of a kind of tensor, in causal order."""
+    """The differing rows of a kind of tensor, in causal order; faint ones, which rounding decides, last."""
     kind = next((k for k in KINDS if k == what), None)
-    return () if kind is None else tuple(view.layout.causal(kind, view.differs))
+    return () if kind is None else tuple(sorted(view.layout.causal(kind, view.differs), key=lambda i: view.faint[i]))
 
 
 def _differs(view: View, what: str) -> bool:

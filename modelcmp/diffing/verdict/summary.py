@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..records import KINDS, Alignment, Status, Tolerance
 from . import batches
+from .beyond import beyond_words
 from .clues import Clue
 from .distance import distance_series, last_distance
 from .floors import Noise, excess_words
+from .gaps import Gaps, unknown_words
 from .views import View
 from .words import brief, figure, listed, many, place, sentence
 
@@ -19,16 +22,34 @@ from .words import brief, figure, listed, many, place, sentence
 ALSO_SHOWN = 2
 
 
-def nothing_words(alignment: Alignment, paired: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that words are made from."""
+
+    views: tuple[View, ...]
+    clues: tuple[Clue, ...]
+    first: Clue | None
+    noise: Noise | None
+    tolerance: Tolerance
+    gaps: Gaps
+
+
+def nothing_words(alignment: Alignment, paired: bool, gaps: Gaps) -> str:
     """For runs that share no dump, or no tensor."""
+    more = "".join(f" {sentence(part)}" for part in gaps.told())
     if not paired:
-        return "Nothing in common: no dump of A has a partner in B. Pair them otherwise with `--align step`."
-    alone = f" (A has {many(len(alignment.only_a), 'tensor')}, B {len(alignment.only_b)})"
-    return f"Nothing in common: no tensor of A has a partner in B{alone}. Write a map of names with `--write-map`."
+        return f"Nothing in common: no dump of A has a partner in B. Pair them otherwise with `--align step`.{more}"
+    a = {m.name for m in alignment.matches} | {name for name, _ in alignment.ambiguous} | {*alignment.only_a}
+    b = {m.name_b for m in alignment.matches} | {n for _, names in alignment.ambiguous for n in names}
+    count = f" (A has {many(len(a), 'tensor')}, B {len(b | {*alignment.only_b})})"
+    return (
+        f"Nothing in common: no tensor of A has a partner in B{count}. Write a map of names with `--write-map`.{more}"
+    )
 
 
-def identical_words(views: Sequence[View], clues: Sequence[Clue]) -> str:
+def identical_words(told: Told) -> str:
     """What was equal, over how much, and what was not compared."""
+    views, gaps = told.views, told.gaps
     how = "0 ULP" if not any(v.by_hash.any() for v in views) else "equal elements or hashes"
     if any(v.unknown.any() for v in views):
         how = "as far as recorded"
@@ -37,12 +58,24 @@ def identical_words(views: Sequence[View], clues: Sequence[Clue]) -> str:
         counts.append("losses")
     if any(batches.same(v) for v in views):
         counts.append("batches")
-    dumps = f" over {many(len(views), 'dump')}" if len(views) > 1 else ""
-    missing = [c.clause for c in clues if c.what in ("missing", "unknown", "shape")]
-    remarks = [c.clause for c in clues if c.what in ("settings", "batch") and c.serious]
-    words = f"Identical ({how}){dumps}: {listed(counts, 4)}."
-    words += f" Though {'; '.join(remarks)}." if remarks else ""
-    return words + (f" Not known: {'; '.join(missing[:3])}." if missing else "")
+    dumps = f" over {many(len(views), 'dump')}" if len(views) > 1 or gaps.left_out else ""
+    left = "".join(f"; {part}" for part in gaps.told())
+    silent = {c.clause for c in (*gaps.clues(), *(told.noise.remarks if told.noise else ()))}
+    missing = [c.clause for c in told.clues if c.what in ("missing", "unknown", "shape") and c.clause not in silent]
+    remarks = [c.clause for c in told.clues if c.what in ("settings", "batch") and c.serious]
+    parts = [f"Identical ({how}){dumps}: {listed(counts, 4)}{left}."]
+    parts += [f"Though {'; '.join(remarks)}."] if remarks else []
+    parts += [f"Not all was compared: {'; '.join(missing[:3])}."] if missing else []
+    return _joined([*parts, unknown_words(views)])
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _ending(told: Told) -> list[str]:
+    """What was left out, and what is not known."""
+    return [*map(sentence, told.gaps.told()), unknown_words(told.views)]
 
 
 def _tensors(views: Sequence[View]) -> str:
@@ -53,33 +86,38 @@ def _tensors(views: Sequence[View]) -> str:
     return ", ".join(told)
 
 
-def unrelated_words(unrelated: Clue, left: str, clues: Sequence[Clue], noise: Noise | None) -> str:
+def unrelated_words(told: Told, left: str) -> str:
     """That weights cannot be compared, and what can."""
-    words = f"Weights not comparable: {unrelated.clause}. Comparable are {left or 'no other numbers in these dumps'}."
-    told = [c.clause for c in clues if c.what in ("settings", "batch", "nan") and c.serious][:ALSO_SHOWN]
-    words += f" Also: {'; '.join(told)}." if told else ""
-    if noise and noise.judged:
-        words += f" {sentence(_noise(noise))}"
-    return words
+    assert told.first is not None
+    words = f"Weights not comparable: {told.first.clause}. Comparable are {left or 'no other numbers in these dumps'}."
+    also = [c.clause for c in told.clues if c.what in ("settings", "batch", "nan") and c.serious][:ALSO_SHOWN]
+    words += f" Also: {'; '.join(also)}." if also else ""
+    if told.noise and told.noise.judged:
+        words += f" {sentence(_noise(told.noise))}"
+    return _joined([words, *_ending(told)])
 
 
-def within_words(
-    views: Sequence[View], status: Status, tolerance: Tolerance, first: Clue | None, noise: Noise | None
-) -> str:
+def within_words(told: Told, status: Status) -> str:
     """How far apart the runs get, and that it does not matter."""
-    limit = f"rtol {figure(tolerance.rtol)}, atol {figure(tolerance.atol)}"
-    if tolerance == Tolerance():
-        limit = "as far as the coarser of two stored types tells"
-    if status == "within noise" and noise:
-        limit = f"at most {figure(noise.largest)} times the floor in {noise.judged} of {many(len(views), 'dump')}"
+    views, first = told.views, told.first
     series = distance_series(views)
-    words = f"{status.capitalize()} ({limit})"
+    words = f"{status.capitalize()} ({_limit(told, status)})"
     if len(series.values):
         top = int(np.argmax(series.values))
         words += f": the weights' relative L2 is at most {figure(float(series.values[top]))}"
         words += f", at {brief(series.views[top].pair)}" if len(views) > 1 else ""
-    words += "."
-    return words + (f" {_differs(views, first)}" if first else "")
+    return _joined([f"{words}.", _differs(views, first) if first else "", *_ending(told)])
+
+
+def _limit(told: Told, status: Status) -> str:
+    """What the differences keep to."""
+    noise, every = told.noise, many(len(told.views), "dump")
+    if status == "within noise" and noise:
+        late = f", {noise.late} of them past its end" if noise.late else ""
+        return f"at most {figure(noise.largest)} times the floor in {noise.judged} of {every}{late}"
+    if told.tolerance == Tolerance():
+        return "as far as the coarser of two stored types tells"
+    return f"rtol {figure(told.tolerance.rtol)}, atol {figure(told.tolerance.atol)}"
 
 
 def _differs(views: Sequence[View], first: Clue) -> str:
@@ -87,22 +125,23 @@ def _differs(views: Sequence[View], first: Clue) -> str:
     return f"The runs first differ {_where(views, first.view)}: {first.clause}."
 
 
-def diverged_words(
-    views: Sequence[View], first: Clue | None, clues: Sequence[Clue], noise: Noise | None, tolerance: Tolerance
-) -> str:
+def diverged_words(told: Told) -> str:
     """Where and with what it started; what agreed until then; where it led."""
+    views, first, clues, noise = told.views, told.first, told.clues, told.noise
     parts = []
     if noise and noise.excesses:
         parts.append(f"Diverged: {excess_words(noise.excesses[0])}.")
     if first is not None and first.view is not None:
         start = f"Diverged {_where(views, first.view)}: {first.clause}." if not parts else _differs(views, first)
         parts.append(start)
+    parts += [sentence(noise.gap)] if noise and noise.gap and not noise.excesses else []
+    parts += [beyond_words(views, told.tolerance)] if told.tolerance != Tolerance() else []
     also = [c.clause for c in sorted(clues, key=lambda c: c.key) if _beside(c, first)]
     parts += [f"Also: {'; '.join(also[:ALSO_SHOWN])}."] if also else []
     parts += _course(views, first, clues)
-    if noise is None and tolerance == Tolerance() and first is not None:
+    if noise is None and told.tolerance == Tolerance() and first is not None:
         parts += _advice(first, clues, len(views))
-    return " ".join(parts)
+    return _joined([*parts, *_ending(told)])
 
 
 def _beside(clue: Clue, first: Clue | None) -> bool:
@@ -114,8 +153,7 @@ def _where(views: Sequence[View], view: View) -> str:
     """ "at step 12 (epoch 1, batch 12)"; "between step 10 (identical) and step 20"; "already at the first dump"."""
     before = views[view.index - 1] if view.index else None
     if before is None and len(views) == 1:
-        known = view.pair.a.step is not None or view.pair.a.batch is not None
-        return f"at {place(view.pair)}" if known and not view.initial else "in the only pair of dumps"
+        return "in the only pair of dumps" if view.placeless or view.initial else f"at {place(view.pair)}"
     if before is None:
         return f"from the {'start' if view.initial else 'first dump'} on, {place(view.pair)}"
     if view.pair.a.step is None or before.pair.a.step is None or view.pair.step - before.pair.step <= 1:

@@ -81,7 +81,7 @@ def _scaled(view: View, rows: Rows) -> Reason | None:
         cosine = (u - v) / np.sqrt(d * np.maximum(2 * u + 2 * v - d, 0))
         ratio = np.sqrt(v / u)
         angle = np.sqrt(np.maximum(d - (np.sqrt(u) - np.sqrt(v)) ** 2, 0) / np.sqrt(u * v))
-    fits = (np.abs(cosine) > PARALLEL) & np.isfinite(ratio) & (ratio > 0)
+    fits = (np.abs(cosine) > PARALLEL) & (s["uv"][rows] > 0) & np.isfinite(ratio) & (ratio > 0)
     if fits.mean() < MOST:
         return None
     middle = float(np.median(ratio[fits]))

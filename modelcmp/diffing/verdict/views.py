@@ -12,6 +12,7 @@ import numpy as np
 
 from ..records import KINDS, DumpPair, Kind, Side, TensorPair, Tolerance
 from ..sums import Array
+from .words import brief
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]  # places in a pair's tensors
@@ -26,6 +27,8 @@ EPS32 = EPS["float32"]
 STORED = 0.5
 #: Spacing of types that hide small differences: what is stored in them may have been computed in others.
 COARSE = 1e-4
+#: A gradient below this share of all gradients' norm is what rounding leaves of a zero (a bias before a norm).
+FAINT = 1e-5
 #: Roundings that a recovered gradient may carry from each of its terms.
 RECOVERY_EPS = 2.0
 
@@ -77,6 +80,14 @@ class Layout:
         """The weights that were compared, in the order of the model."""
         return tuple(self.tensors[i].name for i in np.flatnonzero(self.kinds["weight"]))
 
+    @cached_property
+    def scales(self) -> tuple[tuple[Bools, float], ...]:
+        """Rows that share one scale (all gradients, all of one moment), and below which share of it one is faint."""
+        keys = {t.name.rpartition("/")[2] for t in self.tensors if t.kind == "optimizer"}
+        moments = [(np.array([t.name.endswith(f"/{key}") for t in self.tensors], dtype=bool), key) for key in keys]
+        found = [(rows & self.kinds["optimizer"], FAINT**2 if "sq" in key else FAINT) for rows, key in moments]
+        return ((self.kinds["grad"], FAINT), *found)
+
     def names(self, rows: Sequence[int]) -> list[str]:
         """Names in A."""
         return [self.tensors[i].name for i in rows]
@@ -95,6 +106,7 @@ class View:
     layout: Layout
     tolerance: Tolerance
     near: bool = False  # one step after the pair of dumps before, in both runs
+    placeless: bool = False  # the only pair, of files that do not say where in training they are
 
     @cached_property
     def unequal(self) -> Bools:
@@ -134,7 +146,7 @@ class View:
     def differs(self) -> Bools:
         """Rows that differ by more than the tolerance: of the norms alone, where only those are known.
 
-        What storing in the coarser of two types rounds is no difference.
+        What storing in the coarser of two types rounds is no difference, and with a tolerance nothing faint is.
         """
         if self.tolerance == Tolerance() and not self.layout.mixed.any():
             return self.unequal
@@ -148,7 +160,30 @@ class View:
         for key in ("nan", "inf"):
             there = s[f"{key}_a"], s[f"{key}_b"]
             outside |= (there[0] != there[1]) & ~np.isnan(there[0] + there[1])
-        return self.unequal & outside
+        return self.unequal & (outside if self.tolerance == Tolerance() else outside & ~self.faint)
+
+    @cached_property
+    def faint(self) -> Bools:
+        """Gradients and moments so small beside the others of the model, in both runs, that they are rounding."""
+        s = self.pair.sums
+        found = np.zeros(len(self.layout.tensors), dtype=bool)
+        for rows, share in self.layout.scales:
+            whole = max(float(np.nansum(s[key][rows])) for key in ("aa", "bb"))
+            with np.errstate(invalid="ignore"):
+                found |= rows & (np.maximum(s["aa"], s["bb"]) < share**2 * whole)
+        return found & self.finite
+
+    @cached_property
+    def finite(self) -> Bools:
+        """Rows without NaN and infinity in either run, as far as is known."""
+        s = self.pair.sums
+        bad = sum(np.nan_to_num(s[key]) for key in ("nan_a", "nan_b", "inf_a", "inf_b"))
+        return np.asarray(bad == 0, dtype=bool)
+
+    @cached_property
+    def _changed(self) -> Bools:
+        """Rows that are known not to be the same; a tolerance proves no equality."""
+        return self.differs if self.tolerance == Tolerance() else self.unequal
 
     @cached_property
     def unknown(self) -> Bools:
@@ -194,10 +229,15 @@ class View:
         a = self.pair.a
         return self.index == 0 and a.step in (0, None) and a.loss is None and a.fingerprint is None
 
+    @property
+    def at(self) -> str:
+        """Its place in words, " at step 10"; nothing where it has none."""
+        return "" if self.placeless else f" at {brief(self.pair)}"
+
     def same(self, *kinds: Kind) -> bool:
-        """Whether there are tensors of the first kind, and none of these kinds differs or is unknown."""
+        """Whether there are tensors of the first kind, and none of these kinds differs at all or is unknown."""
         chosen = np.logical_or.reduce([self.layout.kinds[k] for k in kinds])
-        open_rows = chosen & (self.differs | self.unknown)
+        open_rows = chosen & (self._changed | self.unknown)
         return bool(self.layout.kinds[kinds[0]].any() and not open_rows.any())
 
     def relative_l2(self, rows: Bools) -> float:
@@ -210,9 +250,9 @@ class View:
         return math.sqrt(dd / whole) if whole > 0 else math.nan if math.isnan(dd + aa + bb) else 0.0
 
     def agree(self, kind: Kind, owners: Sequence[str]) -> bool:
-        """Whether each of these parameters has a gradient (or optimizer state), and none differs or is unknown."""
+        """Whether each of these parameters has a gradient (or optimizer state); none differs at all or is unknown."""
         rows = [i for owner in owners for i in self.layout.owned.get((kind, owner), [-1])]
-        return bool(rows) and all(i >= 0 and not self.differs[i] and not self.unknown[i] for i in rows)
+        return bool(rows) and all(i >= 0 and not self._changed[i] and not self.unknown[i] for i in rows)
 
     def row(self, kind: Kind, name: str) -> int | None:
         """The row of a tensor, where it is there and was compared."""
@@ -229,7 +269,8 @@ def look(pairs: Sequence[DumpPair], tolerance: Tolerance) -> tuple[View, ...]:
         if key not in layouts:
             layouts[key] = Layout.of(pair.tensors)
         near = i > 0 and consecutive(pairs[i - 1], pair)
-        views.append(View(i, pair, layouts[key], tolerance, near))
+        placeless = len(pairs) == 1 and (pair.a.step, pair.a.epoch, pair.a.batch) == (None, None, None)
+        views.append(View(i, pair, layouts[key], tolerance, near, placeless))
     return tuple(views)
 
 
