@@ -24,7 +24,7 @@ from modelcmp.dumps import torch_file, writer, writing
 from modelcmp.dumps.hashing import batch_fingerprint, split_batch, tensor_hash
 from modelcmp.dumps.opcodes import Stored
 from modelcmp.dumps.stats import LOWEST, tensor_stats
-from modelcmp.errors import BadInput, OutputError
+from modelcmp.errors import BadInput, ModelcmpError, OutputError
 
 
 class Net(nn.Module):
@@ -87,6 +87,11 @@ def step(dumper, model, optimizer, times=1):
     for _ in range(times):
         dumper.step(model, optimizer)
     dumper.flush()
+
+
+def many(call, times, *arguments, **named):
+    for _ in range(times):
+        call(*arguments, **named)
 
 
 def read(path):
@@ -200,21 +205,63 @@ def test_more_than_four_gigabytes_and_many_entries(tmp_path):
     assert bytes(loaded["y"].tolist()) == b"abc"
 
 
-def test_what_no_plain_file_can_hold_becomes_text(tmp_path):
+@pytest.mark.parametrize("format", ["pt", "safetensors"])
+def test_what_no_plain_file_can_hold_is_left_out_and_said_once(tmp_path, format):
     model, optimizer, *_ = trained()
-    optimizer.param_groups[0] |= {
-        "odd": object(),
-        "number": np.float64(0.25),
-        "large": 2**40,
-        "pair": (1, [None, True]),
-    }
-    group = read(dump_one(tmp_path, model, optimizer))["optimizer_state_dict"]["param_groups"][0]
-    assert (group["odd"], group["number"], group["large"], group["pair"]) == (
-        "<object>",
-        0.25,
-        2**40,
-        (1, [None, True]),
-    )
+    plain = {"number": np.float32(0.25), "large": 2**40, "pair": (1, [None, True])}
+    optimizer.param_groups[0] |= plain | {"odd": object(), "array": np.ones(3), "inside": [1, {2}]}
+    dumper = modelcmp.BatchDumper(tmp_path, 1, format=format)
+    with pytest.warns(UserWarning, match="no dump can hold: left out") as said:
+        step(dumper, model, optimizer, 3)
+    dumper.close()
+    kinds = {"odd": "object", "array": "ndarray", "inside": "set"}
+    words = [f"dumping: {key!r} is of the type {kind}, which no dump can hold: left out" for key, kind in kinds.items()]
+    assert [str(w.message) for w in said] == words
+    path = tmp_path / "batch_dumps" / "epoch_001" / f"batch_0003.{format}"
+    if format == "pt":
+        group = read(path)["optimizer_state_dict"]["param_groups"][0]
+        assert group["pair"] == plain["pair"]
+    else:
+        with safe_open(path, "pt") as file:
+            group = json.loads(file.metadata()["modelcmp"])["param_groups"][0]
+    assert (group["number"], group["large"], group["lr"]) == (0.25, 2**40, 0.01)
+    assert not {"odd", "array", "inside"} & set(group)
+
+
+class Unusual(nn.Linear):
+    """Views that share memory, a sparse buffer, and state that is no tensor."""
+
+    def __init__(self):
+        super().__init__(4, 3)
+        z = torch.complex(torch.arange(3.0), torch.ones(3))
+        self.register_buffer("z", z)
+        self.register_buffer("conjugate", z.conj())
+        self.register_buffer("imaginary", z.imag)
+        self.register_buffer("negative", z.conj().imag)
+        self.register_buffer("sparse", torch.eye(4).to_sparse())
+
+    def get_extra_state(self):
+        return {"calls": 7, "scale": [0.5, None]}
+
+    def set_extra_state(self, state):
+        self.extra = state
+
+
+def test_views_that_share_memory_and_state_that_is_no_tensor(tmp_path):
+    model = Unusual()
+    found = read(dump_one(tmp_path, model, None, include=("weights", "stats")))
+    weights = found["model_state_dict"]
+    assert weights["z"].imag.tolist() == [1, 1, 1]
+    assert weights["conjugate"].imag.tolist() == [-1, -1, -1]
+    assert weights["imaginary"].tolist() == [1, 1, 1]
+    assert weights["negative"].tolist() == [-1, -1, -1]
+    assert found["stats"]["weights"]["negative"]["max"] == -1
+    weights["sparse"] = weights["sparse"].to_sparse()
+    again = Unusual()
+    again.load_state_dict(weights)
+    assert again.extra == {"calls": 7, "scale": [0.5, None]}
+    tensors = load_file(dump_one(tmp_path / "s", model, None, format="safetensors"))  # tensors alone
+    assert set(tensors) == {f"model/{name}" for name in weights if name != "_extra_state"}
 
 
 # -- statistics and fingerprints ----------------------------------------------------------------------
@@ -266,16 +313,42 @@ def test_the_same_examples_in_another_order():
     assert (c["targets"], c["size"], a["samples"] != c["samples"]) == (None, 8, True)
 
 
-def test_nested_batches_are_hashed_in_their_order():
-    ids, mask = torch.arange(12).reshape(4, 3), torch.ones(4, 3)
-    inputs, targets = split_batch({"ids": ids, "more": [mask, 2], "labels": ids[:, 0]})
-    assert set(inputs) == {"ids", "more"}
-    a = batch_fingerprint(inputs, targets)
-    assert a["size"] == 4
-    changed = {"ids": ids, "more": [mask, 3]}
-    assert batch_fingerprint(changed, targets)["inputs"] != a["inputs"]
-    assert batch_fingerprint(changed, targets)["samples"] == a["samples"]
-    assert split_batch((1, 2, 3)) == ([1, 2], 3)
+def prints(batch):
+    return batch_fingerprint(*split_batch(batch))
+
+
+def test_a_fingerprint_is_of_tensors_not_of_what_they_are_in():
+    ids, mask, y = torch.arange(12).reshape(4, 3), torch.rand(4, 3), torch.tensor([2, 0, 1, 3])
+    a = prints((ids, y))
+    assert (a["size"], len(set(a["sample_hashes"]))) == (4, 4)
+    same_batches = (
+        {"pixel_values": ids, "labels": y}, ([ids], y), {"x": ids, "y": y}, {"y": y, "x": ids}, (ids, y, ["a.png"]),
+        (ids.int(), y.int()), (ids, y.to(torch.uint8)), [{"x": ids, "y": y}, "name"], (ids, {"label": y}),
+        {"x": ids, "y": y, "path": ["a.png"], "count": 4},
+    )  # fmt: skip
+    for batch in same_batches:
+        assert prints(batch) == a, batch
+    pair = prints((ids, mask, y))
+    assert prints({"ids": ids, "mask": mask, "labels": y}) == prints(((ids, mask), y)) == pair
+    scores = prints((ids, y.float()))
+    assert prints((ids, y.double())) == scores
+    of_targets, of_inputs = (y + 1, y[:, None], y.float()), (ids + 1, ids.float(), ids.T, [ids, mask])
+    for batch in (*((ids, other) for other in of_targets), *((other, y) for other in of_inputs)):
+        found = prints(batch)
+        assert (found["inputs"], found["targets"]) != (a["inputs"], a["targets"])
+    assert prints((ids.float(), y))["inputs"] != prints((ids.double(), y))["inputs"]
+    assert prints((ids,)) == prints(ids) == prints((ids, "name")) == prints({"x": ids}) == a | {"targets": None}
+    assert prints(("a", "b"))["size"] == 0
+
+
+def test_the_same_batch_in_the_same_file_whatever_the_loop(tmp_path):
+    x, y = np.arange(12.0).reshape(4, 3), np.array([2, 0, 1, 3], dtype=np.int32)
+    batches = ((torch.from_numpy(x), torch.from_numpy(y).long()), {"pixels": x, "labels": y}, (x, y, ["a.png"]))
+    found = [
+        read(dump_one(tmp_path / str(i), nn.Linear(1, 1), None, batch=batch))["batch_fingerprint"]
+        for i, batch in enumerate(batches)
+    ]
+    assert found[0] == found[1] == found[2] == prints(batches[0])
 
 
 # -- when, and under which name -----------------------------------------------------------------------
@@ -342,6 +415,12 @@ def test_statistics_each_step_and_tensors_at_the_interval(tmp_path):
         ({"format": "zip"}, "format: no 'zip'"),
         ({"disk_budget_bytes": "ten"}, "no amount of memory"),
         ({"queue_size": True}, "queue_size is a whole number"),
+        ({"interval": None}, "interval is a whole number of at least 1, not None"),
+        ({"interval": 2.0}, "interval is a whole number of at least 1, not 2.0"),
+        ({"disk_budget_bytes": True}, "disk_budget_bytes is a number of bytes"),
+        ({"disk_budget_bytes": -1}, "disk_budget_bytes is a number of bytes"),
+        ({"include": None}, "nothing to dump"),
+        ({"include": 5}, "include: no 5"),
     ],
 )
 def test_senseless_options_are_refused(tmp_path, options, words):
@@ -356,6 +435,49 @@ def test_only_the_first_of_several_processes_writes(tmp_path, monkeypatch):
         dumper.start(model, optimizer)
         dumper.step(model, optimizer)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [np.int64, torch.tensor, int])
+def test_numbers_of_numpy_and_torch(tmp_path, number):
+    with modelcmp.BatchDumper(tmp_path, number(2)) as dumper:
+        dumper.go_on(epoch=number(2), batch=number(0), step=number(5))
+        for i in range(4):
+            dumper.step(nn.Linear(1, 1), epoch=number(2), batch_index=number(i))
+    assert names(tmp_path) == ["epoch_002/batch_0002", "epoch_002/batch_0004"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"batch_index": "a"}, "batch_index is a whole number of at least 0, not 'a'"),
+        ({"batch_index": 2.5}, "batch_index is a whole number of at least 0, not 2.5"),
+        ({"batch_index": -1}, "batch_index is a whole number of at least 0, not -1"),
+        ({"epoch": torch.tensor([1, 2])}, "epoch is a whole number"),
+        ({"epoch": True}, "epoch is a whole number of at least 0, not True"),
+    ],
+)
+def test_a_place_that_is_no_number_is_said_at_once(tmp_path, given, words):
+    with pytest.raises(BadInput, match=words):
+        modelcmp.BatchDumper(tmp_path, 1).step(nn.Linear(1, 1), **given)
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (1, -1, 0), (1, 0, -1), (1, None, 0)])
+def test_a_checkpoint_that_can_be_none(tmp_path, place):
+    with pytest.raises(BadInput, match="is a whole number of at least"):
+        modelcmp.BatchDumper(tmp_path).go_on(**dict(zip(("epoch", "batch", "step"), place, strict=True)))
+
+
+@pytest.mark.parametrize("loss", [torch.ones(3), np.ones(3), "much", 10**400, torch.tensor(1 + 2j)])
+def test_a_loss_that_is_no_number_is_left_out_and_said_once(tmp_path, loss):
+    dumper = modelcmp.BatchDumper(tmp_path, 1)
+    model = nn.Linear(1, 1)
+    with pytest.warns(UserWarning, match="loss is a single number, not a") as said:
+        many(dumper.step, 2, model, loss=loss, acc=np.ones(1, np.float32))
+    dumper.close()
+    assert len(said) == 1
+    assert dumper.stopped == ""
+    dump = read(tmp_path / "batch_dumps" / "epoch_001" / "batch_0002.pt")
+    assert (dump["loss"], dump["acc"]) == (None, 1.0)
 
 
 # -- in the background --------------------------------------------------------------------------------
@@ -480,6 +602,69 @@ def test_a_folder_holds_one_run(tmp_path):
         dumper.step(model, optimizer)
     files = sorted(p.name for p in (tmp_path / "batch_dumps").rglob("batch_*"))
     assert files == ["batch_0001.pt", "batch_0002.pt", "batch_0003.safetensors"]
+    with modelcmp.BatchDumper(tmp_path, 4) as dumper:  # the fourth is the first to be dumped, the third is stale
+        dumper.go_on(epoch=1, batch=2, step=2)
+        step(dumper, model, optimizer, 2)
+    assert names(tmp_path) == [f"epoch_001/batch_000{i}" for i in (1, 2, 4)]
+    with modelcmp.BatchDumper(tmp_path, 2) as dumper:  # goes on in a later epoch
+        for _ in range(2):
+            dumper.step(model, optimizer, epoch=3)
+    assert names(tmp_path) == [f"epoch_001/batch_000{i}" for i in (1, 2, 4)] + ["epoch_003/batch_0002"]
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_another_run_removes_all_of_the_first_at_its_first_dump(tmp_path, start):
+    model, optimizer, *_ = trained()
+    with modelcmp.BatchDumper(tmp_path, 5) as dumper:
+        dumper.start(model, optimizer)
+        step(dumper, model, optimizer, 12)
+    first = [f"epoch_001/batch_00{i}" for i in ("00", "05", "10")]
+    assert names(tmp_path) == first
+    with modelcmp.BatchDumper(tmp_path, 8) as dumper:
+        if start:
+            dumper.start(model, optimizer)
+        step(dumper, model, optimizer, 7)
+        assert names(tmp_path) == (first[:1] if start else first)
+        step(dumper, model, optimizer)
+    assert names(tmp_path) == [*first[: int(start)], "epoch_001/batch_0008"]
+
+
+def test_the_state_before_training_has_statistics_too(tmp_path):
+    model, optimizer, *_ = trained()
+    with modelcmp.BatchDumper(tmp_path, 1, include=["stats"]) as dumper:
+        dumper.start(model, optimizer)
+    dump = read(tmp_path / "batch_dumps" / "epoch_001" / "batch_0000.pt")
+    assert dump["stats"]["weights"]["first.bias"]["hash"] == tensor_hash(model.first.bias)
+    assert "model_state_dict" not in dump
+
+
+def test_after_close_there_is_no_step(tmp_path):
+    model, optimizer, *_ = trained()
+    dumper = modelcmp.BatchDumper(tmp_path, 1)
+    step(dumper, model, optimizer)
+    dumper.close()
+    for call in (dumper.step, dumper.start):
+        with pytest.raises(ModelcmpError, match="BatchDumper is closed: make another"):
+            call(model, optimizer)
+    dumper.flush()
+    dumper.close()
+    assert names(tmp_path) == ["epoch_001/batch_0001"]
+
+
+def test_one_dumper_at_a_time_writes_into_a_folder(tmp_path):
+    model, optimizer, *_ = trained()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    first, second = modelcmp.BatchDumper(tmp_path / "a", 1), modelcmp.BatchDumper(tmp_path / "link", 2)
+    step(first, model, optimizer)
+    with pytest.raises(BadInput, match=r"another BatchDumper writes into .*: close"):
+        second.step(model, optimizer)
+    first.close()
+    step(second, model, optimizer, 2)
+    assert names(tmp_path / "a") == ["epoch_001/batch_0002"]
+    del second  # one that is forgotten is in nobody's way, and what it has taken is written
+    with modelcmp.BatchDumper(tmp_path / "a", 1) as third:
+        third.step(model, optimizer)
+    assert names(tmp_path / "a") == ["epoch_001/batch_0001"]
 
 
 SCRIPT = """

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import sys
 from types import SimpleNamespace
@@ -9,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from modelcmp.dumps.finding import find_dumps
+from modelcmp.dumps.reading import open_dump
 from modelcmp.errors import BadInput, OutputError
 from modelcmp.training import dump_size, run
 from modelcmp.training.batches import epoch_order
@@ -137,6 +140,31 @@ def test_stopped_and_gone_on_leaves_the_same_dumps(step, whole, tmp_path):
     assert same(dumps(whole), dumps(tmp_path / "w"))
 
 
+@pytest.mark.parametrize("format", ["pt", "safetensors"])
+def test_gone_on_keeps_the_same_dumps_whole_and_the_statistics_of_the_others(format, tmp_path):
+    dump = CONFIG["dump"] | {"keep_last": 2, "format": format}
+    trained(tmp_path / "whole", dump=dump)
+    with pytest.raises(Interrupted):
+        trained(tmp_path / "stopped", Ears(stop=10), dump=dump)
+    run.resume(tmp_path / "stopped")
+    sizes = [
+        {str(p.relative_to(root)): p.stat().st_size for p in root.rglob("batch_0*")}
+        for root in (tmp_path / "whole", tmp_path / "stopped")
+    ]
+    assert sizes[0].keys() == sizes[1].keys()
+    assert len(sizes[0]) == 9  # the initial one, and those at 2, 3, 4, 6 of both epochs
+    for path, size in sizes[0].items():
+        assert sizes[1][path] == pytest.approx(size, abs=64), path
+    found = [[open_dump(f) for f in find_dumps(tmp_path / name)] for name in ("whole", "stopped")]
+    for a, b in zip(*found, strict=True):
+        assert (a.epoch, a.batch, a.loss, a.fingerprint) == (b.epoch, b.batch, b.loss, b.fingerprint)
+        assert [(n, s["hash"]) for n, s in a.stats["weights"].items()] == [
+            (n, s["hash"]) for n, s in b.stats["weights"].items()
+        ]
+        for name, stats in a.stats["weights"].items():
+            assert torch.equal(stats["histogram"].load(), b.stats["weights"][name]["histogram"].load())
+
+
 def test_a_full_disk_stops_dumps_and_training_ends_well(tmp_path, monkeypatch):
     def full(path, *_):
         raise OutputError(f"cannot write {path}: No space left on device")
@@ -171,6 +199,24 @@ def test_a_budget_is_dealt_to_the_models_and_is_no_error(tmp_path):
         assert 0 < sum(sizes) <= 350_000
 
 
+def test_a_budget_that_one_model_uses_up_is_said(tmp_path):
+    models = [{"name": "mlp", "label": "small", "kwargs": {"hidden": 2}}, {"name": "mlp", "kwargs": {"hidden": 64}}]
+    config = make_config({**CONFIG, "models": models, "dump": {"disk_budget": "400kB"}, "workspace": str(tmp_path)})
+    with configured(config):
+        plan = make_plan(config)
+        found = estimate(plan, plan.entrants, Workspace(tmp_path))
+    assert found.total_bytes < 400_000  # the small one leaves most of its half
+    assert found.words.endswith(", where the disk budget ends")
+
+
+def test_a_budget_of_less_than_one_dump_is_refused(tmp_path, cli):
+    arguments = ["train", *ARGUMENTS, "--dump-interval", "1", "-o", tmp_path / "w"]
+    code, out, err = cli(*arguments, "--set", "dump.disk_budget=1kB")
+    assert (code, out) == (2, "")
+    assert re.search(r"disk_budget 1\.00kB is less than one dump of \d+kB: nothing would be dumped", err)
+    assert not list(tmp_path.iterdir())
+
+
 # -- before training ----------------------------------------------------------------------------------
 
 ARGUMENTS = ["-m", "mlp", "--set", "data.kwargs.size=8", "--epochs", "1", "-b", "200"]
@@ -199,14 +245,16 @@ def test_what_is_estimated_is_what_is_written(dump, optimizer, tmp_path):
 
 
 def test_dumps_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, cli, monkeypatch):
-    monkeypatch.setattr(dump_size.shutil, "disk_usage", lambda _: SimpleNamespace(free=200_000))
+    monkeypatch.setattr(dump_size.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     arguments = ["train", *ARGUMENTS, "--dump-interval", "1", "-o", tmp_path / "w"]
     code, out, err = cli(*arguments)
     assert (code, out) == (2, "")
     assert "dumps will write" in err
-    assert "200kB are free on the disk: set `dump: {disk_budget: 100kB}`" in err
+    assert "1.00MB are free on the disk: set, under `dump:`, `disk_budget: 500kB`, `keep_last: 10`" in err
     assert not list(tmp_path.iterdir())
-    assert cli(*arguments, "--set", "dump.disk_budget=100kB")[0] == 0
+    assert cli(*arguments, "--set", "dump.disk_budget=500kB")[0] == 0
+    monkeypatch.setattr(dump_size.shutil, "disk_usage", lambda _: SimpleNamespace(free=2000))
+    assert "set, under `dump:`, `keep_last: 10`" in cli(*arguments, "--force")[2]  # no budget would do
 
 
 class Terminal(io.StringIO):

@@ -67,6 +67,8 @@ class _Feed:
         """Make the dumper; ``step`` > 0 goes on from a checkpoint. Epochs count from 1."""
         from .dumper import BatchDumper
 
+        if self.dumper is not None:  # of a training that ended without its hook
+            self.dumper.__exit__(RuntimeError, None, None)
         self.dumper = BatchDumper(self.folder, self.interval, **self.options)
         self.forget()
         if step:

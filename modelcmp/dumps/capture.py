@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import safetensors_file, torch_file
 from .buffers import Buffer, Pool
-from .contents import Contents, replaced, strided
+from .contents import Contents, kept, replaced, strided
 from .hashing import split_batch
 from .layout import Kind, Layout, Slot, in_a_row, laid_out
 from .options import DumpOptions
@@ -85,6 +85,7 @@ class Capture:
         self._folder, self._options, self._pool = folder, options, pool
         self._dtype: torch.dtype | None = getattr(torch, options.dtype) if options.dtype else None
         self._layouts: dict[Any, Layout] = {}
+        self.left_out: dict[str, str] = {}  # keys whose values no dump can hold, with their types
 
     def size(self, contents: Contents, batch: Any) -> tuple[int, bool]:
         """Bytes of memory that a full dump takes, and whether they are pinned."""
@@ -133,11 +134,14 @@ class Capture:
 
         record: dict[str, Any] = {}
         if "weights" in self._options.include:
-            record["model_state_dict"] = replaced(contents.weights, place)
+            weights = contents.weights
+            if self._options.format == "safetensors":  # has no place for what modules keep besides tensors
+                weights = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+            record["model_state_dict"] = kept(weights, place, self.left_out)
         if "optimizer" in self._options.include and contents.optimizer is not None:
             record |= {
                 "optimizer": contents.optimizer_name, "optimizer_param_names": contents.names,
-                "optimizer_state_dict": replaced(contents.optimizer, place),
+                "optimizer_state_dict": kept(contents.optimizer, place, self.left_out),
             }  # fmt: skip
         if "grads" in self._options.include:
             record["grads"] = replaced(contents.grads, place)
@@ -153,7 +157,8 @@ def _seen(contents: Contents, tensors: _Tensors) -> dict[str, dict[str, Any]]:
         f"{named.get(number, number)}/{key}": value
         for number, entry in state.items() for key, value in entry.items() if isinstance(value, Tensor) and value.dim()
     }  # fmt: skip
-    kinds = {"weights": contents.weights, "grads": contents.grads, "optimizer": moments}
+    weights = {name: value for name, value in contents.weights.items() if isinstance(value, Tensor)}
+    kinds = {"weights": weights, "grads": contents.grads, "optimizer": moments}
     return {kind: {name: tensors.add(t) for name, t in found.items()} for kind, found in kinds.items()}
 
 
@@ -167,6 +172,9 @@ def _views(buffer: Buffer, layout: Layout) -> list[Tensor]:
 
 def _copied(tensors: Sequence[Tensor], views: Sequence[Tensor], pinned: bool) -> None:
     with torch.no_grad():
+        if tensors and not pinned:
+            torch._foreach_copy_(list(views), list(tensors))  # without Python between hundreds of copies
+            return
         for tensor, view in zip(tensors, views, strict=True):
             view.copy_(tensor, non_blocking=pinned)
 

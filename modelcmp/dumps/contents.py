@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -22,7 +23,7 @@ _WRAPPED = ("_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module."
 class Contents:
     """Tensors as they are in training, not copied yet."""
 
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Any]  # tensors, and what modules keep besides (``_extra_state``)
     grads: Mapping[str, Tensor] = field(default_factory=dict)
     optimizer: Mapping[str, Any] | None = None  # a state dict of torch's form
     optimizer_name: str | None = None
@@ -40,8 +41,8 @@ def contents_of(model: nn.Module, optimizer: Any = None) -> Contents:
     inner = plain_optimizer(optimizer) if optimizer is not None else None
     model = plain_model(model)
     named = {plain_name(name): parameter for name, parameter in model.named_parameters()}
-    return Contents(
-        weights={plain_name(name): value for name, value in model.state_dict().items() if isinstance(value, Tensor)},
+    return Contents(  # keep_vars: no detached tensor for each, which none here needs
+        weights={plain_name(name): value for name, value in model.state_dict(keep_vars=True).items()},
         grads={name: p.grad for name, p in named.items() if p.grad is not None},
         optimizer=inner.state_dict() if inner is not None else None,
         optimizer_name=type(inner).__name__ if inner is not None else None,
@@ -93,6 +94,8 @@ def parameter_names(named: Mapping[str, Tensor], optimizer: Optimizer) -> list[l
 def strided(tensor: Tensor) -> Tensor:
     """A tensor that can be copied as numbers; raises BadInput where this process holds a part of it only."""
     if type(tensor) in _PLAIN and tensor.layout is torch.strided and not tensor.is_quantized:
+        if tensor.is_conj() or tensor.is_neg():  # share memory with what they are the conjugate or negative of
+            return tensor.detach().resolve_conj().resolve_neg()
         return tensor  # hundreds of them a step
     if hasattr(tensor, "full_tensor"):
         raise BadInput(
@@ -102,16 +105,44 @@ def strided(tensor: Tensor) -> Tensor:
     tensor = tensor.detach()
     if tensor.is_quantized:
         return tensor.dequantize()
-    return tensor if tensor.layout is torch.strided else tensor.to_dense()
+    tensor = tensor if tensor.layout is torch.strided else tensor.to_dense()
+    return tensor.resolve_conj().resolve_neg()
 
 
 def replaced(value: Any, place: Callable[[Tensor], Any]) -> Any:
     """A copy of nested plain data with something in the place of each tensor."""
+    return kept(value, place, None)
+
+
+def kept(value: Any, place: Callable[[Tensor], Any], left_out: dict[str, str] | None) -> Any:
+    """As :func:`replaced`, without the keys whose values are no plain data: these go to ``left_out``, with their types.
+
+    Plain are tensors, numbers, text, truth values and None, and dicts, lists and tuples of them. None: all stays.
+    """
     if isinstance(value, Tensor):
         return place(value)
     if isinstance(value, dict | Mapping):  # most are dicts, which is fast to tell
-        return {key: replaced(inner, place) for key, inner in value.items()}
+        found = {}
+        for key, inner in value.items():
+            new = place(inner) if isinstance(inner, Tensor) else kept(inner, place, left_out)
+            if type(new) is not _Odd:
+                found[key] = new
+            elif left_out is not None:
+                left_out[str(key)] = new.kind
+        return found
     if isinstance(value, list | tuple):
-        inner = [replaced(item, place) for item in value]
+        inner = [kept(item, place, left_out) for item in value]
+        odd = next((item for item in inner if type(item) is _Odd), None)
+        if odd is not None:
+            return odd
         return inner if isinstance(value, list) else tuple(inner)
-    return value
+    if left_out is None or value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.item() if isinstance(value, np.bool_ | np.number) and not np.iscomplexobj(value) else _Odd(value)
+
+
+class _Odd:
+    """In the place of what no plain file can hold."""
+
+    def __init__(self, value: Any) -> None:
+        self.kind = type(value).__name__

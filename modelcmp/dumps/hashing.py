@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from isal import isal_zlib
 from torch import Tensor
@@ -27,41 +28,66 @@ def tensor_hash(tensor: Tensor) -> str:
 
 
 def split_batch(batch: Any) -> tuple[Any, Any]:
-    """Inputs and targets: of a mapping by its keys, of several things the last is the targets.
+    """Inputs and targets: of a mapping by its keys, of several things with tensors the last is the targets.
 
-    >>> split_batch(("x", "y")), split_batch("x"), split_batch({"ids": 1, "labels": 2})
-    (('x', 'y'), ('x', None), ({'ids': 1}, {'labels': 2}))
+    >>> x, y = torch.zeros(2, 3), torch.zeros(2)
+    >>> batches = (x, y), {"pixels": x, "labels": y}, ([x], y, ["a.png", "b.png"]), x
+    >>> [(len(tensors_of(inputs)), targets is not None) for inputs, targets in map(split_batch, batches)]
+    [(1, True), (1, True), (1, True), (1, False)]
     """
     if isinstance(batch, Mapping):
         inputs = {key: value for key, value in batch.items() if key not in _TARGETS}
         return inputs, {key: value for key, value in batch.items() if key in _TARGETS} or None
-    if isinstance(batch, list | tuple) and len(batch) > 1:
-        return batch[0] if len(batch) == 2 else list(batch[:-1]), batch[-1]
-    return batch, None
+    if not isinstance(batch, list | tuple):
+        return batch, None
+    parts = [part for part in batch if tensors_of(part)]
+    if len(parts) == 1 and isinstance(parts[0], Mapping):
+        return split_batch(parts[0])
+    return (parts[:-1], parts[-1]) if len(parts) > 1 else (parts, None)
+
+
+def tensors_of(value: Any) -> list[Any]:
+    """The tensors and arrays in nested dicts, lists and tuples, in order."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for inner in value for tensor in tensors_of(inner)]
+    return [value] if isinstance(value, Tensor | np.ndarray) else []
 
 
 def batch_fingerprint(inputs: Any, targets: Any) -> dict[str, Any]:
-    """Hashes of a batch in memory: nested dicts, lists and tuples of tensors, hashed in their order.
+    """Hashes of a batch in memory: of its tensors in their order, whatever containers and names they are in.
 
     ``sample_hashes``: BLAKE2b of 64 bits for each example, the first axis of the inputs; ``samples``: of the sorted
     sample hashes, so that the same examples in another order agree; ``inputs``: over types, shapes and the hashes of
-    all examples in order; ``targets``: over types, shapes and bytes, None without targets; ``size``: of the first axis.
+    all examples in order; ``targets``: over types, shapes and numbers, None without targets; ``size``: of the first
+    axis. Whole numbers and truth values count as int64 (but uint8 inputs, which are images), floating-point targets
+    as float64.
     """
-    leaves = _leaves(inputs, "")
-    size = next((len(leaf) for _, leaf in leaves if isinstance(leaf, Tensor) and leaf.dim()), 0)
-    examples = [leaf for _, leaf in leaves if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == size]
+    found, wanted = list(map(_input, tensors_of(inputs))), list(map(_target, tensors_of(targets)))
+    size = next((len(tensor) for tensor in found if tensor.dim()), 0)
+    examples = [tensor for tensor in found if tensor.dim() and len(tensor) == size]
     hashes = _sample_hashes(examples, size)
-    whole = hashlib.blake2b(digest_size=8)
-    for path, leaf in leaves:
-        whole.update(path.encode())
-        by_sample = isinstance(leaf, Tensor) and any(leaf is example for example in examples)
-        _add(whole.update, leaf, with_bytes=not by_sample)
-    whole.update("".join(hashes).encode())
+    others = [tensor for tensor in found if not tensor.dim() or len(tensor) != size]
     ordered = hashlib.blake2b("".join(sorted(hashes)).encode(), digest_size=8)
     return {
-        "inputs": whole.hexdigest(), "targets": None if targets is None else _hash(targets),
+        "inputs": _hash([*map(_head, found), *map(_bytes, others), "".join(hashes).encode()]),
+        "targets": _hash([part for tensor in wanted for part in (_head(tensor), _bytes(tensor))]) if wanted else None,
         "samples": ordered.hexdigest(), "sample_hashes": hashes, "size": size,
     }  # fmt: skip
+
+
+def _input(tensor: Tensor) -> Tensor:
+    """In the type that its kind is hashed in."""
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.uint8:
+        return tensor
+    return tensor.to(torch.int64)
+
+
+def _target(tensor: Tensor) -> Tensor:
+    if tensor.is_complex():
+        return tensor
+    return tensor.to(torch.float64 if tensor.is_floating_point() else torch.int64)
 
 
 def _sample_hashes(examples: list[Tensor], size: int) -> list[str]:
@@ -78,30 +104,11 @@ def _sample_hashes(examples: list[Tensor], size: int) -> list[str]:
     return hashes
 
 
-def _hash(value: Any) -> str:
+def _hash(parts: Iterable[bytes | memoryview]) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for path, leaf in _leaves(value, ""):
-        digest.update(path.encode())
-        _add(digest.update, leaf, with_bytes=True)
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()
-
-
-def _add(update: Callable[[Any], None], leaf: Any, with_bytes: bool) -> None:
-    if not isinstance(leaf, Tensor):
-        update(repr(leaf).encode())
-        return
-    update(_head(leaf))
-    if with_bytes:
-        update(_bytes(leaf))
-
-
-def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
-    """Tensors, numbers and text with their places, in order."""
-    if isinstance(value, Mapping):
-        return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{path}/{key}")]
-    if isinstance(value, list | tuple):
-        return [leaf for i, inner in enumerate(value) for leaf in _leaves(inner, f"{path}/{i}")]
-    return [(path, value)] if isinstance(value, Tensor | str | bool | int | float) else []
 
 
 def _head(tensor: Tensor) -> bytes:

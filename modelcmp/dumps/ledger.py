@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ..units import scaled
 from .options import DumpOptions
+from .thinning import holds
 from .writing import leftovers, written_dumps
 
 #: Writes the small file that stays where a full dump goes.
@@ -15,10 +17,13 @@ Rest = Callable[[], int]
 
 
 class Ledger:
-    """The dumps of a run's folder: how many bytes, and which of them are full ones, oldest first."""
+    """The dumps of a run's folder: how many bytes, and which of them are full ones, oldest first.
 
-    def __init__(self, folder: Path, options: DumpOptions) -> None:
-        self._folder, self._options = folder, options
+    ``thinned`` rewrites a dump that was found there to its statistics, and says how many bytes these are.
+    """
+
+    def __init__(self, folder: Path, options: DumpOptions, thinned: Callable[[Path], int]) -> None:
+        self._folder, self._options, self._thinned = folder, options, thinned
         self._sizes: dict[Path, int] = {}
         self._full: list[tuple[Path, Rest | None]] = []
 
@@ -36,8 +41,10 @@ class Ledger:
                 path.unlink(missing_ok=True)
                 continue
             self._sizes[path] = path.stat().st_size
-            if number and number % self._options.interval == 0:
-                self._full.append((path, None))
+            if number and self._options.keep_last is not None:
+                tensors, stats = holds(path)
+                if tensors:
+                    self._full.append((path, partial(self._thinned, path) if stats else None))
 
     def refusal(self, path: Path, size: int, full: bool) -> str:
         """Why no dump of this size can be written, or nothing; an old one goes first where that makes room."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -16,6 +17,8 @@ Precision = Literal["float64", "float32", "bfloat16", "float16"]
 PARTS: tuple[Part, ...] = get_args(Part)
 FORMATS: tuple[Format, ...] = get_args(Format)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+#: May be None: without an end.
+_OPEN = ("epochs", "keep_last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +58,57 @@ class DumpOptions:
 
 def dump_options(
     *, include: Iterable[str] | str, dtype: Any = None, format: str = "pt", disk_budget_bytes: int | str | None = None,
-    **numbers: int | None,
+    **numbers: Any,
 ) -> DumpOptions:  # fmt: skip
     """Check what a user gave; raises BadInput or UnknownName."""
-    parts = (include,) if isinstance(include, str) else tuple(include)
-    if not parts:
-        raise BadInput(f"include names nothing to dump: {', '.join(PARTS)}")
-    for part in parts:
-        _known("include", part, PARTS)
-    for name, value in numbers.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise BadInput(f"{name} is a whole number of at least 1, not {value!r}")
     precision = None if dtype is None else str(dtype).removeprefix("torch.")
     if precision is not None:
         _known("dtype", precision, PRECISIONS)
     _known("format", format, FORMATS)
-    budget = parse_bytes(disk_budget_bytes) if isinstance(disk_budget_bytes, str) else disk_budget_bytes
-    if budget is not None and budget <= 0:
-        raise BadInput(f"disk_budget_bytes is a number of bytes, or text such as '10GB', not {budget}")
     chosen: dict[str, Any] = {
-        "include": tuple(part for part in PARTS if part in parts), "dtype": precision, "format": format,
-        "disk_budget_bytes": budget, **numbers,
-    }  # fmt: skip
-    return DumpOptions(**chosen)
+        name: None if value is None and name in _OPEN else whole(name, value, 1) for name, value in numbers.items()
+    }
+    chosen |= {"include": _parts(include), "dtype": precision, "format": format}
+    return DumpOptions(**chosen, disk_budget_bytes=_budget(disk_budget_bytes))
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number of Python, NumPy or a tensor of one element; raises BadInput.
+
+    >>> whole("interval", 3, 1)
+    3
+    """
+    try:
+        truth = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
+        number = least - 1 if truth else operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = least - 1
+    if number < least:
+        raise BadInput(f"{name} is a whole number of at least {least}, not {value!r:.80}")
+    return number
+
+
+def _parts(include: Iterable[str] | str) -> tuple[Part, ...]:
+    parts = include if isinstance(include, Iterable) and not isinstance(include, str) else (include,)
+    parts = tuple(parts)
+    if not parts or None in parts:
+        raise BadInput(f"include names nothing to dump: {', '.join(PARTS)}")
+    for part in parts:
+        _known("include", part, PARTS)
+    return tuple(part for part in PARTS if part in parts)
+
+
+def _budget(given: Any) -> int | None:
+    """Bytes of a number or text."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return parse_bytes(given)
+    try:
+        return whole("disk_budget_bytes", int(given) if isinstance(given, float) else given, 1)
+    except (BadInput, ValueError, OverflowError):
+        words = f"disk_budget_bytes is a number of bytes, or text such as '10GB', not {given!r:.80}"
+        raise BadInput(words) from None
 
 
 def _known(what: str, value: object, known: tuple[str, ...]) -> None:

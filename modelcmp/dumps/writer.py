@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import ModelcmpError, OutputError, own_words
@@ -21,12 +20,12 @@ from ..files import new_file_mode
 from . import safetensors_file, torch_file
 from .buffers import Buffer, Pool
 from .capture import Capture, Place, Taken, with_slots
-from .contents import Contents, replaced
+from .contents import Contents
 from .hashing import batch_fingerprint
 from .layout import Layout, Slot
 from .ledger import Ledger
-from .opcodes import Stored
 from .options import DumpOptions
+from .thinning import LARGE, apart, remainder
 from .writing import write_file
 
 #: Added to the niceness of the thread that writes, where each thread has its own.
@@ -37,7 +36,8 @@ _NOTHING = Layout((), 0, 0, 0)
 class DumpWriter:
     """Copies at the step, writes in the background; stops dumping, never training, where something goes wrong.
 
-    ``stopped`` says why, in one line; ``error`` is the OutputError behind it, None where a budget was used up.
+    ``stopped`` says why, in one line; ``error`` is the OutputError behind it, None where a budget was used up;
+    ``notes`` says what was left out, each thing once.
     """
 
     def __init__(self, folder: Path, options: DumpOptions) -> None:
@@ -46,7 +46,9 @@ class DumpWriter:
         self.error: OutputError | None = None
         self._pool = Pool(options.queue_size)
         self._capture = Capture(folder, options, self._pool)
-        self._ledger = Ledger(folder, options)
+        self._ledger = Ledger(folder, options, self._thinned)
+        self._noted: set[str] = set()
+        self.notes: deque[str] = deque()
         self._mode = new_file_mode()
         self._todo: deque[Callable[[], None]] = deque()
         self._change = threading.Condition()
@@ -71,21 +73,29 @@ class DumpWriter:
         else:
             self._do(lambda: self._pool.warm(size, pinned))
 
-    def take(self, contents: Contents, place: Place, batch: Any = None, full: bool = True) -> Taken | None:
-        """Copy a dump into memory; None where dumping has stopped or cannot go on."""
+    def take(
+        self, contents: Contents, place: Place, batch: Any = None, full: bool = True, begun_at: Place | None = None
+    ) -> Taken | None:
+        """Copy a dump into memory; None where dumping has stopped or cannot go on.
+
+        ``begun_at``: where the first dump removes what lies there and later, its own place by default.
+        """
         if self.stopped:
             return None
         try:
             if not self._begun:
-                self.begin(place)
-            return self._capture.take(contents, place, batch, full)
+                self.begin(begun_at or place)
+            taken = self._capture.take(contents, place, batch, full)
+            for key, kind in self._capture.left_out.items():
+                self._note(f"{key!r} is of the type {kind}, which no dump can hold: left out")
+            return taken
         except Exception as error:  # whatever it is, training goes on
             self._stop(error)
             return None
 
     def send(self, taken: Taken, loss: Any = None, acc: Any = None) -> None:
         """Have a dump written; returns at once."""
-        taken.loss, taken.acc = _held(loss), _held(acc)
+        taken.loss, taken.acc = self._held("loss", loss), self._held("acc", acc)
         self._do(lambda: self._write(taken))
 
     def flush(self) -> None:
@@ -145,13 +155,22 @@ class DumpWriter:
         size = write_file(taken.path, *pieces, self._mode)
         rest = None
         if late and self.options.keep_last is not None:
-            small = {k: v for k, v in taken.record.items() if k not in _LARGE}
+            small = {k: v for k, v in taken.record.items() if k not in LARGE}
             rest = self._later(taken.path, small, late)
         self._ledger.add(taken.path, size, rest, counted)
 
     def _later(self, path: Path, record: dict[str, Any], late: dict[str, bytes]) -> Callable[[], int]:
         """Writes what stays of a dump when its tensors go."""
         return lambda: write_file(path, *self._pieces(memoryview(b""), _NOTHING, record, late), self._mode)
+
+    def _thinned(self, path: Path) -> int:
+        """Rewrite a dump of an earlier session to its statistics; where it cannot be read it stays."""
+        try:
+            record, late = remainder(path)
+            pieces = _rendered(path.suffix[1:], memoryview(b""), _NOTHING, record, late)
+        except Exception:
+            return path.stat().st_size
+        return write_file(path, *pieces, self._mode)
 
     def _completed(self, taken: Taken) -> dict[str, bytes]:
         """Add to a record what can be found out from its copy; the storages that are not in the buffer."""
@@ -170,10 +189,7 @@ class DumpWriter:
         self, memory: memoryview, layout: Layout, record: dict[str, Any], late: dict[str, bytes]
     ) -> tuple[bytes, memoryview, bytes]:
         """The parts of a file, as write_file takes them."""
-        if self.options.format == "pt":
-            return b"", memory[: layout.body], torch_file.render(memory, layout, record, late)
-        head, tail = safetensors_file.render(layout, record, late)
-        return head, memory[: layout.body], tail
+        return _rendered(self.options.format, memory, layout, record, late)
 
     # -- in training ----------------------------------------------------------------------------------
 
@@ -185,16 +201,32 @@ class DumpWriter:
             self._todo.append(task)
             self._change.notify_all()
 
+    def _held(self, name: str, value: Any) -> Any:
+        """A number as it is now; on a GPU without waiting for it. None for what is no number."""
+        if isinstance(value, Tensor):
+            if value.numel() == 1 and not value.is_complex():
+                return value.detach().clone()
+        elif value is None:
+            return None
+        else:
+            with suppress(TypeError, ValueError, OverflowError):
+                return float(value.item() if getattr(value, "size", None) == 1 else value)
+        shape = getattr(value, "shape", None)
+        what = type(value).__name__ if shape is None else f"{type(value).__name__} of shape {tuple(shape)}"
+        self._note(f"{name} is a single number, not a {what}: left out")
+        return None
+
+    def _note(self, words: str) -> None:
+        if words not in self._noted:
+            self._noted.add(words)
+            self.notes.append(words)
+
     def _stop(self, error: BaseException) -> None:
         if self.stopped:
             return
         words = str(error) if isinstance(error, ModelcmpError) else own_words(error)
         self.error = OutputError(f"dumping has stopped, training went on: {words}")
         self.stopped = str(self.error)
-
-
-#: What a dump's small remainder leaves out.
-_LARGE = ("model_state_dict", "optimizer_state_dict", "optimizer_param_names", "optimizer", "grads")
 
 
 def _flushed_at_exit(writer: DumpWriter) -> Callable[[], None]:
@@ -212,9 +244,13 @@ def _flushed_at_exit(writer: DumpWriter) -> Callable[[], None]:
     return flush
 
 
-def _held(value: Any) -> Any:
-    """A number as it is now; on a GPU without waiting for it."""
-    return value.detach().clone() if isinstance(value, Tensor) else value
+def _rendered(
+    format: str, memory: memoryview, layout: Layout, record: dict[str, Any], late: dict[str, bytes]
+) -> tuple[bytes, memoryview, bytes]:
+    if format == "pt":
+        return b"", memory[: layout.body], torch_file.render(memory, layout, record, late)
+    head, tail = safetensors_file.render(layout, record, late)
+    return head, memory[: layout.body], tail
 
 
 def _number(value: Any) -> float | None:
@@ -232,18 +268,9 @@ def _in_memory(value: Any, buffer: Buffer) -> Any:
 
 def _stats(seen: dict[str, dict[str, Slot]], buffer: Buffer) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The statistics of each tensor, their histograms in one storage."""
-    from .stats import BINS, tensor_stats
+    from .stats import tensor_stats
 
-    found = {
+    return apart({
         kind: {name: tensor_stats(buffer.view(s.offset, s.dtype, s.shape)) for name, s in named.items()}
         for kind, named in seen.items()
-    }
-    histograms: list[Tensor] = []
-    count = sum(map(len, found.values()))
-
-    def place(histogram: Tensor) -> Stored:
-        histograms.append(histogram)
-        return Stored("histograms", torch.int64, (BINS,), count * BINS, (len(histograms) - 1) * BINS)
-
-    stats = replaced(found, place)
-    return stats, {"histograms": b"".join(h.numpy().tobytes() for h in histograms)}
+    })  # fmt: skip

@@ -30,7 +30,9 @@ class DumpEstimate:
     total_bytes: int  # still to be written
     dumps: int  # full ones of a model that stay
     dump_bytes: tuple[int, ...]  # of a full one of each model
-    budget_bytes: int | None  # of the run
+    budget_bytes: int | None  # of each model
+    models: int = 1  # that share the run's budget
+    capped: bool = False  # whether a model's budget ends its dumps
 
     @property
     def words(self) -> str:
@@ -41,8 +43,7 @@ class DumpEstimate:
         """
         least, most = scaled(min(self.dump_bytes), "B"), scaled(max(self.dump_bytes), "B")
         each = least if least == most else f"{least} to {most}"
-        capped = self.budget_bytes is not None and self.total_bytes >= self.budget_bytes
-        limit = ", where the disk budget ends" if capped else ""
+        limit = ", where the disk budget ends" if self.capped else ""
         return f"dumps will write {scaled(self.total_bytes, 'B')} ({self.dumps} dumps of {each} a model){limit}"
 
 
@@ -53,28 +54,42 @@ def estimate(plan: Plan, entrants: Iterable[Entrant], workspace: Workspace) -> D
     if options is None or not models:
         return None
     full, stats = _counts(plan, options)
-    initial = int(plan.config.dump is None or plan.config.dump.initial) if options.stored else 0
-    kept = initial + (full if options.keep_last is None else min(full, options.keep_last))
-    sizes, total = [], 0
+    initial = int(plan.config.dump is None or plan.config.dump.initial)
+    kept = full if options.keep_last is None else min(full, options.keep_last)
+    kept, rest = (kept + initial, max(0, stats - kept)) if options.stored else (stats + initial, 0)
+    budget, capped, total = options.disk_budget_bytes, False, 0
+    sizes = []
     for entrant in models:
         size, small = _sizes(plan, entrant, options)
         sizes.append(size)
-        wanted = kept * size + max(0, stats - kept) * small
-        wanted = min(wanted, options.disk_budget_bytes) if options.disk_budget_bytes is not None else wanted
+        wanted = kept * size + rest * small
+        if budget is not None:
+            capped, wanted = capped or wanted > budget, min(wanted, budget)
         there = sum(path.stat().st_size for _, _, path in written_dumps(workspace.run(entrant.label)))
         total += max(0, wanted - there)
-    budget = options.disk_budget_bytes
-    return DumpEstimate(total, kept, tuple(sizes), None if budget is None else budget * len(models))
+    return DumpEstimate(total, kept, tuple(sizes), budget, len(plan.config.models), capped)
 
 
 def check_room(found: DumpEstimate, workspace: Workspace) -> None:
-    """Refuse dumps that do not fit onto the disk, unless a budget ends them; raises BadInput."""
+    """Refuse dumps that do not fit onto the disk, unless a budget ends them, and a budget that ends all of them.
+
+    Raises BadInput.
+    """
+    budget, largest = found.budget_bytes, max(found.dump_bytes)
+    if budget is not None and budget < largest:
+        part = f" ({scaled(budget, 'B')} a model)" if found.models > 1 else ""
+        raise BadInput(
+            f"disk_budget {scaled(budget * found.models, 'B')}{part} is less than one dump of {scaled(largest, 'B')}: "
+            f"nothing would be dumped"
+        )
     place = next(p for p in (workspace.path, *workspace.path.parents) if p.is_dir())
     free = shutil.disk_usage(place).free
-    if found.total_bytes > free and found.budget_bytes is None:
+    if found.total_bytes > free and budget is None:
+        fits = free // 2 >= largest * found.models
+        part = f"`disk_budget: {scaled(free // 2, 'B')}`, " if fits else ""
         raise BadInput(
-            f"{found.words}, and {scaled(free, 'B')} are free on the disk: set `dump: {{disk_budget: "
-            f"{scaled(free // 2, 'B')}}}`, `keep_last: 10`, `epochs: 1`, `dtype: bfloat16`, or a larger dump_interval"
+            f"{found.words}, and {scaled(free, 'B')} are free on the disk: set, under `dump:`, {part}`keep_last: 10`, "
+            f"`epochs: 1`, `dtype: bfloat16`, or a larger dump_interval"
         )
 
 

@@ -108,6 +108,8 @@ class Dumping:
         return _gathered(learner)
 
     def _tell(self) -> None:
+        while self._writer is not None and self._writer.notes:
+            self._warn(f"dumping: {self._writer.notes.popleft()}")
         if self._writer is not None and self._writer.stopped and not self._told:
             self._told = True
             self._warn(self._writer.stopped)
