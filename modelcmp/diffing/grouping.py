@@ -1,8 +1,9 @@
 """The classifier head's linear layers and the rest, found from the names and shapes of a state dict.
 
 The head (``mlp``) is the last chain of linear layers outside of repeated blocks, fed by the pooled features: each takes
-what the one before it gives, with nothing between them but one-dimensional norms. A network of linear layers alone is
-all head. Everything else is ``backbone``.
+what the one before it gives, with nothing between them but one-dimensional norms; and other chains beside it on the
+same features. A network of linear layers alone is all head; one with a convolution behind as its output has none.
+Everything else is ``backbone``.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ def _filtered(groups: Mapping[str, Group], text: str) -> list[str]:
 
 
 def _matching(text: str, names: Sequence[str], what: str) -> list[str]:
+    if not text:
+        raise BadInput(
+            f"{what} is empty: give {'all, mlp, backbone or ' if what == '--filter' else ''}a regular expression"
+        )
     found = [name for name, hit in zip(names, searched(compiled(text, what), names), strict=True) if hit]
     if not found:
         known = ["all", *_GROUPS, *_parts(names)] if what == "--filter" else _parts(names)

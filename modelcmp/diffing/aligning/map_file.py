@@ -128,7 +128,7 @@ def _rule(document: Document, number: int, value: Any) -> Rule:
     place = ("rename", number)
     item = _mapping(document, place, value, ("from", "to", *_FLAGS, *_ROWS), needed=("from", "to"))
     where = document.where(place)
-    pattern = compiled(_name(document, (*place, "from"), item["from"]), f"{where}: the pattern")
+    pattern = compiled(_pattern(document, (*place, "from"), item["from"]), f"{where}: the pattern")
     to = item["to"]
     if not isinstance(to, str):
         raise BadInput(f"{where}: {to!r} is no text: put it in quotes")
@@ -141,7 +141,7 @@ def _rule(document: Document, number: int, value: Any) -> Rule:
 
 def _ignored(document: Document, number: int, value: Any) -> tuple[re.Pattern[str], str]:
     where = document.where(("ignore", number))
-    return compiled(_name(document, ("ignore", number), value), f"{where}: the pattern"), where
+    return compiled(_pattern(document, ("ignore", number), value), f"{where}: the pattern"), where
 
 
 def _open(document: Document, value: Any) -> dict[str, tuple[tuple[str, ...], str]]:
@@ -197,9 +197,15 @@ def _list(document: Document, key: str, value: Any, place: Sequence[str | int] =
 
 
 def _name(document: Document, place: Sequence[str | int], value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         raise BadInput(f"{document.where(place)}: {value!r} is no name: put names in quotes")
     return value
+
+
+def _pattern(document: Document, place: Sequence[str | int], value: Any) -> str:
+    if value == "":
+        raise BadInput(f"{document.where(place)}: the pattern is empty: it would match every name")
+    return _name(document, place, value)
 
 
 def map_text(alignment: Alignment) -> str:
