@@ -19,7 +19,8 @@ EQUAL, AA, BB, AB, DD, SS, DS, MAX_ABS, MAX_INDEX, ULP_MAX, UU, VV, UV = range(1
 WIDTH = 13
 #: ULP distances are binned by the leading bits of their float32 form: one by one below 64, by 1/32 above.
 _SHIFT = 18
-BINS = 1 << (31 - _SHIFT)
+ONE = 127 << (23 - _SHIFT)  # the bin of distance 1; bin 0 holds 0, those between hold nothing
+BINS = ONE + (65 << (23 - _SHIFT))  # up to 2^64
 #: Places that are measured in one go: three arrays of them fit into the first level of cache.
 BLOCK = 2048
 #: Squares of float64 that are smaller than this have lost digits.

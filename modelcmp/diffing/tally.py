@@ -102,5 +102,9 @@ class Tally:
     def _median(self) -> float:
         """The median distance, by the middles of bins; of an even number of places the mean of the middle two."""
         middle = ((self._measured + 1) // 2, self._measured // 2 + 1)
-        places = np.searchsorted(np.cumsum(self._bins), middle)
-        return sum(map(kernel.middle_of, places.tolist())) / 2
+        equal = int(self._bins[0])
+        if middle[1] <= equal:
+            return 0.0
+        places = np.searchsorted(np.cumsum(self._bins[kernel.ONE :]) + equal, middle)
+        found = [kernel.middle_of(kernel.ONE + p) if n > equal else 0.0 for p, n in zip(places, middle, strict=True)]
+        return sum(found) / 2
