@@ -1114,3 +1114,169 @@ def test_what_is_beyond_the_tolerance_is_named():
     off["fc.bias"][0] = np.nan
     v = verdict([plain(start())], [plain(off)], Tolerance(1, 1))
     assert "Beyond the tolerance: fc.bias, where ‖a − b‖ is NaN or infinite." in v.words
+
+
+# -- what must not be claimed -----------------------------------------------------------------------
+
+
+def told(losses, weights=None, accs=None, grads=None, first=0):
+    """The state before training (but with ``first`` 1), then dumps of given losses and what else there is."""
+    run = [dump(0, weights(0) if weights else {})] if first == 0 else []
+    return run + [
+        dump(k, weights(k) if weights else {}, loss=x, batch=f"b{k}", acc=accs[k - 1] if accs else None,
+             grads=grads(k) if grads else {})
+        for k, x in enumerate(losses, 1)
+    ]  # fmt: skip
+
+
+def test_equal_losses_alone_are_no_equal_runs():
+    losses = [1.0, 0.9, 0.8]
+    v = verdict(told(losses, first=1), told(losses, first=1))
+    assert v.status == "identical"
+    assert v.words.startswith("Identical losses and batches over 3 dumps; no tensor could be compared.")
+    v = verdict([dump(1, {}, loss=1.0)], [dump(1, {}, loss=1.0)])
+    assert v.words.startswith("Identical losses; no tensor could be compared.")
+    v = verdict([dump(1, {}, acc=0.5)], [dump(1, {}, acc=0.5)])
+    assert v.words.startswith("Identical accuracies; no tensor could be compared.")
+    mean = {"bn.running_mean": np.ones(3, np.float32)}
+    v = verdict([dump(1, {}, buffers=mean, loss=1.0)], [dump(1, {}, buffers=mean, loss=1.0)])
+    assert v.words.startswith(
+        "Identical 1 buffer and losses; no weight, gradient or optimizer state could be compared."
+    )
+
+
+def test_pairs_without_a_common_tensor_are_counted():
+    a = told([1.0, 0.9, 0.8], lambda _: start())
+    v = verdict(a, [a[0], *told([1.0, 0.9, 0.8], first=1)])
+    assert v.status == "identical"
+    assert "Not all was compared: 3 of 4 pairs of dumps have no tensor in common." in v.words
+    assert "no tensor in common" not in verdict(a, a).words
+
+
+def scaled_run(factor, grad, accs=(0.5, 0.5, 0.5), steps=3):
+    """Losses and gradients times a factor each; weights agree in any two."""
+    grads = (lambda k: {n: np.float32(grad) * w for n, w in start(k).items()}) if grad else None
+    moved = lambda k: {n: w * np.float32(1 + 0.1 * k) for n, w in start().items()}  # noqa: E731
+    return told([factor * x for x in (1.0, 0.9, 0.83)][:steps], moved, accs, grads)
+
+
+def test_a_loss_that_is_summed():
+    v = verdict(scaled_run(1, 1), scaled_run(64, 64))
+    assert (v.first.what, v.first.step) == ("loss", 1)
+    assert "B's loss is 64 times A's, gradients too: summed instead of averaged, or scaled" in v.words
+    assert v.first.numbers["loss_ratio"] == 64
+    v = verdict(scaled_run(64, 64), scaled_run(1, 1))
+    assert "A's loss is 64 times B's, gradients too: " in v.words
+    v = verdict(scaled_run(1, None), scaled_run(1.5, None))  # constant, though no whole number
+    assert "B's loss is 1.5 times A's, with equal accuracy: summed" in v.words
+    v = verdict(scaled_run(1, 1), scaled_run(4, 1))
+    assert "gradients agree: only what was recorded is summed" in v.words
+    v = verdict(scaled_run(1, 1, None), scaled_run(3.3, 3.3, None))  # gradients tell without an accuracy
+    assert "B's loss is 3.3 times A's, gradients too" in v.words
+    v = verdict(scaled_run(1, 1), scaled_run(64, 2))
+    assert "B's loss is 64 times A's, gradients are 2 times as long: summed" in v.words
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (scaled_run(1, None), scaled_run(2, None, (0.4, 0.5, 0.5))),  # other outputs
+        (scaled_run(1, None, steps=1), scaled_run(1.3, None, steps=1)),  # neither whole nor known to be constant
+        (scaled_run(1, None), scaled_run(1.001, None)),  # hardly a factor
+        (scaled_run(1, None, None), scaled_run(2, None, None)),  # nothing else agrees
+        (told([1.0], lambda _: start(), (0.5,), start),
+         told([2.0], lambda _: start(), (0.5,), lambda k: start(k + 9))),  # gradients point elsewhere
+    ],
+)  # fmt: skip
+def test_a_loss_ratio_that_is_no_scale(a, b):
+    words = verdict(a, b).words
+    assert "the loss differs" in words
+    assert "times A's" not in words
+
+
+def test_equal_accuracy_names_the_loss_function():
+    v = verdict(scaled_run(1, None), scaled_run(1.001, None))
+    assert "the accuracy does not, on the same batch with equal weights: the loss function differs (label" in v.words
+    v = verdict(scaled_run(1, None), scaled_run(1.001, None, (0.4, 0.5, 0.5)))
+    assert "the loss function" not in v.words
+
+
+def test_the_first_difference_has_its_own_figure():
+    a, b = planted(3, "grad")  # gradients are half as long again
+    object.__setattr__(b[3][0], "loss", 1.001)
+    for side, _ in (*a, *b):
+        object.__setattr__(side, "acc", 0.5)
+    v = verdict(a, b)
+    (noise,) = found(v, "noise")
+    assert (v.first.what, noise.numbers["relative"]) == ("loss", pytest.approx(0.001 / 1.001))
+    assert "the difference of the losses (relative 0.000999) is 8.38e+03 times" in noise.words.replace("e3", "e+03")
+    a, b = sgd(3), sgd(3)
+    b[1][1]["weight", "mid.weight"] = b[1][1]["weight", "mid.weight"] + np.float32(1e-3) * start(3)["mid.weight"]
+    words = found(verdict(a, b), "noise")[0].words
+    assert "the difference of all weights (relative L2 " in words
+    assert ", most in mid.weight) is " in words
+
+
+def drifting(sizes, names=NAMES):
+    """Weights that are off by a size at each step, in some tensors."""
+    rng = np.random.default_rng(5)
+    wide = {n: w.astype(np.float64) for n, w in start().items()}
+    way = {n: rng.normal(0, 1, w.shape) for n, w in start().items()}
+    return [
+        dump(k, {n: w * (1 + 0.01 * k) + (e * way[n] if n in names else 0) for n, w in wide.items()})
+        for k, e in enumerate(sizes)
+    ]
+
+
+def test_rounding_is_offered_only_where_growth_is_its_own():
+    exact, tiny = drifting([0] * 16), 1e-16
+    at_once = verdict(exact, drifting([0, tiny, *(1e-4 * k for k in range(1, 15))])).words
+    assert "as rounding does" not in at_once
+    assert "in 5 of 5 weights: not rounding, the update rule differs from the second step on (betas" in at_once
+    steadily = verdict(exact, drifting([0, tiny, *(tiny * k**3 * 10 for k in range(2, 16))])).words
+    assert "as rounding does" not in steadily
+    assert "rounding stays small or grows exponentially: the update rule or its input differs" in steadily
+    assert "as rounding does" in verdict(exact, drifting([0, *(tiny * 4.0**k for k in range(15))])).words  # chaos
+    assert "as rounding does" in verdict(exact, drifting([0, *(tiny * k for k in range(1, 16))])).words  # accumulates
+    # one tensor alone, such as a bias before a norm under Adam, goes far from rounding
+    one = drifting([0, tiny, *(1e-4 * k for k in range(1, 15))], ("fc.bias",))
+    assert "as rounding does" in verdict(exact, one).words
+
+
+def typed_run(kind, losses, offset=0.0, stuck=(), batch="b{}"):
+    def weights(k):
+        return {n: (np.float32(w * (1 + (0 if n in stuck else offset * k)))).astype(kind) for n, w in start().items()}
+
+    run = told(losses, weights)
+    for k, (side, _) in enumerate(run[1:], 1):
+        name = batch.format(k)
+        object.__setattr__(side, "fingerprint", {"inputs": name, "samples": name, "targets": f"y{k}"})
+    return run
+
+
+def test_training_in_another_type_comes_before_what_it_explains():
+    a = typed_run(np.float16, [1.0, 0.9, 0.8], 0.01, ("fc.weight",), "half{}")
+    b = typed_run(np.float32, [1.0001, 0.9001, 0.8001], 1e-4, (), "b{}")
+    v = verdict(a, b)
+    assert (v.status, v.first.what, v.first.step) == ("diverged", "dtype", 0)
+    assert v.words.startswith("Diverged from the start on, step 0 (before training): A trains in float16, B in float32")
+    (batch,) = found(v, "batch")
+    assert not batch.serious
+    assert "as inputs of another type are (3 of 3 batches differ)" in batch.words
+    assert "frozen" not in v.words
+    (still,) = found(v, "frozen")
+    assert (still.serious, still.tensor) == (False, "fc.weight")
+    assert "updates below its type's spacing round to nothing" in still.words
+
+
+def test_a_type_explains_neither_all_nor_what_it_only_stores():
+    b = typed_run(np.float32, [1.0001, 0.9, 0.8], 0.05)
+    v = verdict(typed_run(np.float16, [1.0, 0.9, 0.8], 0.05, ("fc.weight",)), b)
+    assert found(v, "frozen")[0].serious  # B moves it by much more than a spacing of A's numbers
+    assert "frozen" in v.words
+    v = verdict(
+        typed_run(np.float16, [1.0, 0.9, 0.8], 0.01, (), "half{}"), typed_run(np.float32, [1.0, 0.9, 0.7], 0.01)
+    )
+    assert v.first.what == "batch"  # losses agree at first: it is only stored as float16
+    v = verdict(typed_run(np.float16, [1.0, 0.9], 0.01, (), "half{}"), typed_run(np.float32, [1.5, 0.9], 0.01))
+    assert v.first.what == "batch"  # far more than the type explains

@@ -14,6 +14,7 @@ from .views import View
 from .words import brief, many
 
 Fingerprint = Mapping[str, Any]
+SAME_TARGETS = "the batch has the same targets and other inputs"
 
 
 def differ(view: View) -> bool:
@@ -147,7 +148,7 @@ def _content(a: Fingerprint, b: Fingerprint) -> str:
     if _apart(a, b, "size"):
         return f"A's batch holds {many(a['size'], 'example')}, B's {b['size']}"
     if _agree(a, b, "targets"):
-        return "the batch has the same targets and other inputs: augmentation or preprocessing differs"
+        return f"{SAME_TARGETS}: augmentation or preprocessing differs"
     return "inputs and targets of the batch are others: other data, or shuffled otherwise"
 
 

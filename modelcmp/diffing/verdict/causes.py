@@ -11,6 +11,7 @@ from ..records import Kind
 from . import batches
 from .clues import Clue
 from .comparable import partly_shared
+from .lossscale import scaled_loss
 from .moments import gradient_reason, optimizer_reason
 from .start import Start, firsts
 from .updates import Reason, weight_reason
@@ -19,6 +20,7 @@ from .words import apart, figure, listed, many
 
 #: The relative difference of losses, in epsilons of float32, that another order of summation explains.
 LOSS_ROUNDING_EPS = 64.0
+_FORWARD = "(dropout or other random numbers, train or eval mode, precision)"
 THINGS = {"grad": "gradient", "optimizer": "optimizer state", "weight": "weight", "buffer": "buffer"}
 
 
@@ -180,6 +182,9 @@ def _scalar_clue(views: Sequence[View], start: Start, leading: bool) -> Clue:
     told = f"; relative difference {figure(relative)}" if known else ""
     clause = f"the {name} differs ({x} in A, {y} in B{told})"
     if leading and before and known:
+        scaled = scaled_loss(views, view) if start.what == "loss" else None
+        if scaled:
+            return Clue("loss", f"{scaled.clause} ({x} in A, {y} in B)", view, None, scaled.numbers, True, True)
         clause += _forward(view, relative)
     numbers = {f"{start.what}_a": a, f"{start.what}_b": b} | ({"relative": relative} if known else {})
     return Clue(start.what, clause, view, numbers=numbers, serious=leading)
@@ -190,7 +195,10 @@ def _forward(view: View, relative: float) -> str:
         return " with equal weights before: the batch (not recorded) or the forward pass differs"
     if relative <= LOSS_ROUNDING_EPS * EPS32:
         return " by rounding, on the same batch with equal weights: other kernels, or another order of summation"
-    return (
-        " on the same batch with equal weights: the forward pass differs (dropout or other random numbers, "
-        "train or eval mode, precision)"
-    )
+    accuracies = view.scalars("acc")
+    if accuracies and not view.scalar_unequal("acc"):
+        return (
+            ", the accuracy does not, on the same batch with equal weights: the loss function differs (label "
+            f"smoothing, weights of classes, mean or sum, a penalty), or the forward pass {_FORWARD}"
+        )
+    return f" on the same batch with equal weights: the forward pass differs {_FORWARD}"

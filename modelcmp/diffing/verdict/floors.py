@@ -10,6 +10,7 @@ import numpy as np
 
 from ..sums import Array
 from .clues import Clue
+from .growth import unlike_rounding
 from .views import COARSE, EPS32, View
 from .words import brief, figure, many
 
@@ -25,6 +26,8 @@ COVERED = 0.5
 #: How large, in epsilons of the stored type, a first difference may be to come from rounding alone. Gradients are sums
 #: with cancellation, and so is what is made of them.
 ROUNDING_EPS = {"weight": 16.0, "buffer": 64.0, "optimizer": 256.0, "grad": 256.0, "loss": 64.0}
+
+KINDS_WORDS = {"weight": "weights", "buffer": "buffers", "optimizer": "optimizer states", "grad": "gradients"}
 
 Measure = Callable[[View], float]
 
@@ -190,26 +193,41 @@ def excess_words(excess: Excess) -> str:
     return f"{excess.measure} is up to {figure(excess.factor)} times the noise floor{since}"
 
 
-def rounding_clues(view: View, growing: str) -> list[Clue]:
-    """Whether a first difference is as small as rounding makes it; a remark, since small causes look the same.
+def rounding_clues(views: Sequence[View], view: View, what: str, growing: str) -> list[Clue]:
+    """Whether a first difference, of the kind ``what``, is as small as rounding makes it, and grows as rounding does.
 
-    All kinds of the dump must be within their limits; many steps after the last dump a larger one tells nothing.
+    A remark, since small causes look the same. All kinds of the dump must be within their limits; many steps after the
+    last dump a larger one tells nothing.
     """
-    sizes = {what: size / eps for what in ROUNDING_EPS for size, eps in [_size(view, what)] if size > 0}
+    sizes = {kind: size / eps for kind in ROUNDING_EPS for size, eps in [_size(view, kind)] if size > 0}
     if not sizes or (view.layout.eps > COARSE).any():
         return []
-    what = max(sizes, key=lambda w: sizes[w] / ROUNDING_EPS[w])
-    size, eps = _size(view, what)
-    numbers = {"relative": size, "epsilons": size / eps}
-    told = f"the first difference (relative {figure(size)}) is {figure(size / eps)} times the spacing of stored numbers"
-    if size > ROUNDING_EPS[what] * eps:
+    worst = max(sizes, key=lambda w: sizes[w] / ROUNDING_EPS[w])
+    beyond = sizes[worst] > ROUNDING_EPS[worst]
+    named = what if what in sizes and (sizes[what] > ROUNDING_EPS[what] or not beyond) else worst
+    numbers = {"relative": _size(view, named)[0], "epsilons": sizes[named]}
+    told = f"{_named(view, named)} is {figure(sizes[named])} times the spacing of stored numbers"
+    if beyond:
         return [Clue("noise", f"{told}: more than rounding", view, None, numbers, False)] if view.near else []
+    unlike = unlike_rounding(views, view)
+    if unlike:
+        return [Clue("noise", f"{told}, but {unlike}", view, None, numbers, False)]
     grown = f" and {growing}" if growing else ""
     clause = (
         f"{told}{grown}, as rounding does: non-deterministic kernels, another number of threads, machine or version; "
         "a rerun with the same seed as `--floor` would tell"
     )
     return [Clue("noise", clause, view, None, numbers, False)]
+
+
+def _named(view: View, what: str) -> str:
+    """Which difference is meant: "the difference of all weights (relative L2 5.3e-9, most in 1.bias)"."""
+    size = figure(_size(view, what)[0])
+    if what == "loss":
+        return f"the difference of the losses (relative {size})"
+    rows = np.flatnonzero(view.layout.kinds[what])  # type: ignore[index]
+    most = view.layout.tensors[int(rows[np.argmax(view.pair.sums["dd"][rows])])].name
+    return f"the difference of all {KINDS_WORDS[what]} (relative L2 {size}, most in {most})"
 
 
 def _size(view: View, what: str) -> tuple[float, float]:

@@ -20,12 +20,13 @@ from .pairing import pairing_clues
 from .settings import counter_clues, setting_clues
 from .summary import Told, diverged_words, identical_words, nothing_words, unrelated_words, within_words
 from .trends import trend_clues
+from .types import explain, type_clue
 from .views import View, look
 
 #: Kinds of findings that a verdict can start with.
 CAUSES = (
-    "initialisation", "shape", "batch", "loss", "acc", "grad", "settings", "frozen", "swap", "optimizer", "weight",
-    "update", "buffer", "nan",
+    "initialisation", "shape", "dtype", "batch", "loss", "acc", "grad", "settings", "frozen", "swap", "optimizer",
+    "weight", "update", "buffer", "nan",
 )  # fmt: skip
 
 
@@ -116,13 +117,13 @@ def _clues(case: Case) -> list[Clue]:
              *counter_clues(views), *causes, *case.gaps.clues(),
              *nonfinite_clues(views), *jump_clues(views), *trends, *bias_clues(views)]  # fmt: skip
     if any(v.differs.any() for v in views):
-        clues += frozen_clues(views)
-    clues = _without_doubles(clues)
+        clues += [*frozen_clues(views), *([typed] if (typed := type_clue(views)) else [])]
+    clues = _without_doubles(explain(views, clues))
     first = _first(clues)
     if case.floor is None and first is not None and first.view is not None and len(views) > 1:
         growing = next((str(c.clause.partition("relative L2 ")[2]) for c in trends if "doubl" in c.clause), "")
         if first.what in MEASURABLE and not first.explained:
-            clues += rounding_clues(first.view, growing)
+            clues += rounding_clues(views, first.view, first.what, growing)
     return clues
 
 

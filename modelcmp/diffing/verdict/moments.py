@@ -22,7 +22,7 @@ def gradient_reason(view: View, before: View | None, rows: Sequence[int]) -> Rea
         if swap:
             return swap
     decay = _decay(view, before, [r for r in rows if view.layout.tensors[r].recovered])
-    return decay or _zero(view, rows) or _common_factor(view, rows, "gradients", _SCALES) or _rounding(view, rows)
+    return decay or _zero(view, rows) or common_factor(view, rows, "gradients", _SCALES) or _rounding(view, rows)
 
 
 _SCALES = "they are scaled (mean or sum, accumulation, clipping, loss scale)"
@@ -37,8 +37,8 @@ def _zero(view: View, rows: Sequence[int]) -> Reason | None:
     return None
 
 
-def _common_factor(view: View, rows: Sequence[int], thing: str, meaning: str) -> Reason | None:
-    """The same direction, and one ratio of norms."""
+def common_factor(view: View, rows: Sequence[int], thing: str, meaning: str) -> Reason | None:
+    """The same direction, and one ratio of norms: words and the ratio of B over A; None where there is none."""
     chosen = meaningful(view, rows)
     if not len(chosen):
         return None
@@ -156,7 +156,7 @@ def _betas(view: View, rows: Sequence[int]) -> Reason | None:
                          ("exp_avg_sq", "beta2 differs, or the gradient's scale"),
                          ("momentum_buffer", "dampening differs, or the gradient's scale")):  # fmt: skip
         chosen = [r for r in rows if state_key(view, r) == key]
-        reason = _common_factor(view, chosen, f"{key}s", meaning) if chosen else None
+        reason = common_factor(view, chosen, f"{key}s", meaning) if chosen else None
         if reason:
             return reason
     return None

@@ -70,6 +70,10 @@ def _absent(views: Sequence[View]) -> list[Clue]:
             name = "losses" if key == "loss" else "accuracies"
             clause = f"{'A' if has['b'] else 'B'} recorded no {name}: they are not compared"
             clues.append(Clue("unknown", clause, serious=False))
+    empty = sum(not v.layout.tensors for v in views)
+    if empty:
+        clause = f"{empty} of {many(len(views), 'pair')} of dumps {'has' if empty == 1 else 'have'} no tensor in common"
+        clues.append(Clue("missing", clause, numbers={"pairs": float(empty)}, serious=False))
     blind = [v for v in views if v.unknown.any()]
     if blind:
         count = int(blind[0].unknown.sum())

@@ -53,20 +53,45 @@ def identical_words(told: Told) -> str:
     how = "0 ULP" if not any(v.by_hash.any() for v in views) else "equal elements or hashes"
     if any(v.unknown.any() for v in views):
         how = "as far as recorded"
-    counts = [f"{_tensors(views)}"] if _tensors(views) else []
-    if any(v.scalars("loss") for v in views):
-        counts.append("losses")
-    if any(batches.same(v) for v in views):
-        counts.append("batches")
     dumps = f" over {many(len(views), 'dump')}" if len(views) > 1 or gaps.left_out else ""
     left = "".join(f"; {part}" for part in gaps.told())
     silent = {c.clause for c in (*gaps.clues(), *(told.noise.remarks if told.noise else ()))}
     missing = [c.clause for c in told.clues if c.what in ("missing", "unknown", "shape") and c.clause not in silent]
     remarks = [c.clause for c in told.clues if c.what in ("settings", "batch") and c.serious]
-    parts = [f"Identical ({how}){dumps}: {listed(counts, 4)}{left}."]
+    start = (
+        f"Identical ({how}){dumps}: {listed(_counted(views), 4)}" if _learnt(views) else _without_tensors(views, dumps)
+    )
+    parts = [f"{start}{left}."]
     parts += [f"Though {'; '.join(remarks)}."] if remarks else []
     parts += [f"Not all was compared: {'; '.join(missing[:3])}."] if missing else []
     return _joined([*parts, unknown_words(views)])
+
+
+def _counted(views: Sequence[View]) -> list[str]:
+    """What was compared: tensors, losses, accuracies where there are no losses, batches."""
+    found = [_tensors(views)] if _tensors(views) else []
+    scalars = next((word for key, word in (("loss", "losses"), ("acc", "accuracies")) if _have(views, key)), "")
+    found += [scalars] if scalars else []
+    return found + (["batches"] if any(batches.same(v) for v in views) else [])
+
+
+def _have(views: Sequence[View], key: str) -> bool:
+    return any(v.scalars(key) for v in views)
+
+
+def _learnt(views: Sequence[View]) -> bool:
+    """Whether any weight, gradient or optimizer state was compared."""
+    kinds = ("weight", "grad", "optimizer")
+    return any((v.compared & v.layout.kinds[k]).any() for v in views for k in kinds)  # type: ignore[index]
+
+
+def _without_tensors(views: Sequence[View], dumps: str) -> str:
+    """That equal losses, batches and buffers are all there is: it does not make two runs the same."""
+    what = "weight, gradient or optimizer state" if any(v.compared.any() for v in views) else "tensor"
+    counted = listed(_counted(views), 4)
+    if not counted:
+        return f"Identical in nothing{dumps}: no {what} could be compared"
+    return f"Identical {counted}{dumps}; no {what} could be compared"
 
 
 def _joined(parts: Sequence[str]) -> str:
@@ -81,7 +106,7 @@ def _ending(told: Told) -> list[str]:
 def _tensors(views: Sequence[View]) -> str:
     """How many tensors of each kind: "12 weights, 24 optimizer states"."""
     names = {"weight": "weight", "buffer": "buffer", "grad": "gradient", "optimizer": "optimizer state"}
-    most = {k: max(int(v.layout.kinds[k].sum()) for v in views) for k in KINDS}
+    most = {k: max(int((v.layout.kinds[k] & v.compared).sum()) for v in views) for k in KINDS}
     told = [many(most[k], names[k]) for k in ("weight", "buffer", "grad", "optimizer") if most[k]]
     return ", ".join(told)
 
@@ -186,7 +211,7 @@ def _agreed(views: Sequence[View], first: Clue | None) -> str:
 
 def _parting(first: Clue | None, clues: Sequence[Clue]) -> str:
     """Where tensors begin to differ, after settings that did from the start."""
-    if first is None or first.what not in ("settings", "batch"):
+    if first is None or first.what not in ("settings", "batch", "dtype"):
         return ""
     kinds = ("grad", "optimizer", "weight", "update", "frozen", "swap")
     part = min((c for c in clues if c.what in kinds and c.view), key=lambda c: c.key, default=None)

@@ -192,6 +192,13 @@ class View:
         return self.layout.usable & np.isnan(s["equal"]) & np.isnan(s["hash_equal"])
 
     @cached_property
+    def compared(self) -> Bools:
+        """Rows of which anything was compared: elements, a hash, or at least norms."""
+        s = self.pair.sums
+        found: Bools = self.layout.usable & ~(self.unknown & np.isnan(s["aa"] + s["bb"]))
+        return found
+
+    @cached_property
     def by_hash(self) -> Bools:
         """Rows compared by hash alone."""
         s = self.pair.sums
