@@ -76,17 +76,21 @@ class Comparer:
             buffers.close(keep)
 
     def _shares(self, jobs: Mapping[int, Job]) -> list[list[tuple[int, Job]]]:
-        """Jobs in lots of about a sixteenth of the work, large ones first."""
+        """Jobs in lots: the small ones together and first, then the large ones by size.
+
+        Small tensors are work for Python, of which only one thread runs at a time; large ones are work for the kernel.
+        """
         order = sorted(jobs.items(), key=lambda item: -item[1].nbytes)
-        fair = sum(job.nbytes + _OVERHEAD_BYTES for job in jobs.values()) / (8 * self._threads)
-        lots: list[list[tuple[int, Job]]] = []
-        size = float("inf")
-        for item in order:
+        small = [item for item in order if item[1].nbytes < _SMALL_BYTES]
+        large = order[: len(order) - len(small)]
+        fair = sum(job.nbytes for _, job in large) / (8 * self._threads)
+        lots, size = [small] if small else [], float("inf")
+        for item in large:
             if size >= fair:
                 lots.append([])
                 size = 0
             lots[-1].append(item)
-            size += item[1].nbytes + _OVERHEAD_BYTES
+            size += item[1].nbytes
         return lots
 
     def _measured(self, jobs: Sequence[tuple[int, Job]]) -> list[tuple[int, Mapping[str, Any]]]:
@@ -106,8 +110,8 @@ class Comparer:
         return buffers
 
 
-#: What the fixed work on a tensor costs, in bytes that could be measured in that time.
-_OVERHEAD_BYTES = 1 << 19
+#: Reading and measuring so much takes no longer than arranging for it.
+_SMALL_BYTES = 1 << 17
 _UNKNOWN = dict.fromkeys(FIELDS, float("nan"))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..dumps.dump import Dump
 from ..dumps.finding import DumpFile, find_dumps
@@ -21,6 +22,9 @@ from .records import Alignment, DumpPair, Kind, Side, Skipped, TensorPair
 from .recovering import moment
 from .request import Request, Watcher
 from .tensors import Plan, Planned
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: A file that cannot be read and is younger than this may still be written.
 _FRESH_S = 10.0
@@ -52,16 +56,14 @@ class Series:
         left = [(x, y) for x, y in self.pairing.pairs if (x.path, y.path) not in self._done]
         watcher.planned(len(left))
         with Comparer(self.request.threads) as comparer:
-            for file_a, file_b in left:
-                self._add(file_a, file_b, comparer)
+            for (file_a, file_b), (a, b) in ahead(left, lambda pair: (self._open(pair[0]), self._open(pair[1]))):
+                if a is not None and b is not None:
+                    self._add(file_a, file_b, a, b, comparer)
                 watcher.advanced()
         if self.skipped and not self.pairs:
             raise ModelcmpError(f"nothing could be compared: {next(iter(self.skipped.values())).reason}")
 
-    def _add(self, file_a: DumpFile, file_b: DumpFile, comparer: Comparer) -> None:
-        a, b = self._open(file_a), self._open(file_b)
-        if a is None or b is None:
-            return
+    def _add(self, file_a: DumpFile, file_b: DumpFile, a: Dump, b: Dump, comparer: Comparer) -> None:
         try:
             pair = self._compared(a, b, comparer)
         except DumpError as error:
@@ -146,6 +148,15 @@ class Series:
             inputs = (dump.fingerprint or {}).get("inputs")
             self._heads[file.path] = Headed(file, dump.step if dump.step is not None else file.step, dump.loss, inputs)
         return self._heads[file.path]
+
+
+def ahead(items: Sequence[T], do: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+    """Each item with what is done to it; the next one's is done meanwhile."""
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming = [pool.submit(do, item) for item in items[:1]]
+        for number, item in enumerate(items):
+            coming += [pool.submit(do, later) for later in items[number + 1 : number + 2]]
+            yield item, coming.pop(0).result()
 
 
 def shapes(dump: Dump) -> dict[str, tuple[int, ...]]:
