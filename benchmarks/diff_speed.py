@@ -36,6 +36,7 @@ class Run:
     seconds: float
     start_s: float  # of which: until the first pair was begun (imports, compiled code)
     memory_bytes: int  # peak beyond what importing torch takes
+    disk_bytes: int  # read, although all was in the page cache before: something took it away
 
 
 def main(arguments: list[str]) -> int:
@@ -86,7 +87,7 @@ def work(what: str, folder: Path, options: argparse.Namespace, pairs: int) -> di
 
 def as_run(told: dict[str, Any]) -> Run:
     """A worker's answer."""
-    return Run(told["seconds"], told["start_s"], told["memory_bytes"])
+    return Run(told["seconds"], told["start_s"], told["memory_bytes"], told["disk_bytes"])
 
 
 def speeds(runs: dict[str, list[Run]], smaller: Run, pair_bytes: int, pairs: int, few: int) -> Table:
@@ -107,6 +108,9 @@ def speeds(runs: dict[str, list[Run]], smaller: Run, pair_bytes: int, pairs: int
         f"the loops ({median(r.start_s for r in runs['ours']):.1f} s). Memory is the peak beyond importing torch.",
         f"Aims: {FASTEST_GB_S:g} GB/s, {TIMES:g} times the script by hand, {MEMORY_MB} MB.",
     ]
+    missed = max(r.disk_bytes for r in runs["ours"])
+    if missed > pair_bytes // 10:
+        notes.append(f"Up to {missed / 1e9:.1f} GB came from the disk: they had left the page cache.")
     if max(ours) > UNSTEADY * min(ours):
         notes.append(f"Rounds differ, the machine was not idle: {', '.join(f'{g:.2f}' for g in ours)} GB/s.")
     return Table("Two runs of ResNet-50", ("how", "pairs", "GB/s", "× by hand", "memory MB"), rows, tuple(notes))
