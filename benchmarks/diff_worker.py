@@ -102,6 +102,8 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
 
 def load(folder: Path) -> None:
     """Import everything and load the compiled loops, by a diff of one number."""
+    import scipy.stats  # noqa: F401  for trends, of which one pair has none
+
     from modelcmp.diffing.run import diff
 
     for name in "ab":
