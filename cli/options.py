@@ -28,7 +28,7 @@ def complete_model(incomplete: str) -> list[str]:
     return [n for n in dict.fromkeys(names) if n.startswith(incomplete)]
 
 
-def _one_of(*choices: str) -> Callable[[str], list[str]]:
+def one_of(*choices: str) -> Callable[[str], list[str]]:
     """Completion of an option with few values."""
     return lambda incomplete: [c for c in choices if c.startswith(incomplete)]
 
@@ -58,7 +58,7 @@ DType = Annotated[
     typer.Option(
         "--dtype",
         metavar="TYPE",
-        autocompletion=_one_of("fp32", "fp16", "bf16", "fp64"),
+        autocompletion=one_of("fp32", "fp16", "bf16", "fp64"),
         help="fp32, fp16, bf16 or fp64.",
     ),
 ]
@@ -67,7 +67,7 @@ Mode = Annotated[
     typer.Option(
         "--mode",
         metavar="MODE",
-        autocompletion=_one_of("eval", "train"),
+        autocompletion=one_of("eval", "train"),
         help="eval or train (train: also what backward keeps, in peak memory).",
     ),
 ]
@@ -76,7 +76,7 @@ Convention = Annotated[
     typer.Option(
         "--convention",
         metavar="NAME",
-        autocompletion=_one_of("total", "contraction", "fvcore"),
+        autocompletion=one_of("total", "contraction", "fvcore"),
         help="What FLOPs are: total, contraction (2·MACs) or fvcore.",
     ),
 ]
@@ -90,7 +90,7 @@ Format = Annotated[
         "--format",
         "-f",
         metavar="FORMAT",
-        autocompletion=_one_of(*FORMATS),
+        autocompletion=one_of(*FORMATS),
         help="table, csv, json or markdown.",
         show_default="table, or by the suffix of --output",
     ),
@@ -138,7 +138,7 @@ MemoryLimit = Annotated[
     typer.Option("--memory-limit", metavar="SIZE", help="Stop a model whose process needs more: 4GB."),
 ]
 Engine = Annotated[
-    str, typer.Option("--engine", metavar="NAME", autocompletion=_one_of("local", "ray"), help="local or ray.")
+    str, typer.Option("--engine", metavar="NAME", autocompletion=one_of("local", "ray"), help="local or ray.")
 ]
 Address = Annotated[
     str | None, typer.Option("--address", metavar="ADDRESS", help="Ray cluster: auto, host:6379, ray://host:10001.")
@@ -155,7 +155,7 @@ Hardware = Annotated[
 Level = Annotated[
     str | None,
     typer.Option(
-        "--level", metavar="LEVEL", autocompletion=_one_of("datasheet", "calibrated", "this machine"),
+        "--level", metavar="LEVEL", autocompletion=one_of("datasheet", "calibrated", "this machine"),
         help="Of the prediction: datasheet, calibrated or 'this machine'.", show_default="the best for the machine",
     ),
 ]  # fmt: skip

@@ -246,6 +246,20 @@ def test_a_damaged_dump_is_named_and_the_rest_compared(runs):
         diff(folder / "a", folder / "b", Request(strict=True))
 
 
+def test_ways_are_not_measured_from_a_damaged_first_dump(runs):
+    folder, *_ = runs
+    first = folder / "a/batch_dumps/epoch_001/batch_0000.pt"
+    weight = load(first)["model_state_dict"]["3.weight"].numpy().tobytes()
+    data = bytearray(first.read_bytes())
+    data[data.find(weight) + 103] ^= 64
+    first.write_bytes(data)
+    result = diff(folder / "a", folder / "b")
+    assert [p.step for p in result.pairs] == [1, 2, 3, 4]
+    assert column(result.pairs[0], "distance_a")["3.weight"] == 0
+    one, last = (load(first.with_name(f"batch_000{n}.pt"))["model_state_dict"]["3.weight"].double() for n in (1, 4))
+    assert column(result.pairs[-1], "distance_a")["3.weight"] == pytest.approx(float((last - one).norm()), rel=1e-12)
+
+
 def test_a_flip_in_a_storage_that_tensors_share_is_found(tmp_path):
     """Weights of a flattened model are views of one storage: no tensor has a checksum of its own."""
     flat = torch.randn(5000)

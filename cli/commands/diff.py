@@ -43,7 +43,7 @@ def diff(
     filter: Annotated[
         list[str] | None,
         typer.Option(
-            "--filter", metavar="WHAT", autocompletion=opt._one_of("all", "mlp", "backbone"), show_default="all",
+            "--filter", metavar="WHAT", autocompletion=opt.one_of("all", "mlp", "backbone"), show_default="all",
             help="all, mlp (the head's linear layers), backbone, or a regular expression on names; may be repeated.",
         ),
     ] = None,
@@ -53,7 +53,7 @@ def diff(
     align: Annotated[
         str,
         typer.Option(
-            "--align", metavar="HOW", autocompletion=opt._one_of("batch", "step", "auto"),
+            "--align", metavar="HOW", autocompletion=opt.one_of("batch", "step", "auto"),
             help="Pair dumps by batch (epoch and batch), by step, or as fits best (auto).",
         ),
     ] = "batch",
@@ -72,7 +72,7 @@ def diff(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            "--fail-on", metavar="WHAT", autocompletion=opt._one_of(*FAIL_ON),
+            "--fail-on", metavar="WHAT", autocompletion=opt.one_of(*FAIL_ON),
             help="Exit 1 at a divergence (beyond noise and tolerance), or at any difference.",
         ),
     ] = None,
@@ -83,7 +83,7 @@ def diff(
     format: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", metavar="FORMAT", autocompletion=opt._one_of(*_STYLES),
+            "--format", "-f", metavar="FORMAT", autocompletion=opt.one_of(*_STYLES),
             help="Of the terminal: table, json, csv or markdown.", show_default="table",
         ),
     ] = None,

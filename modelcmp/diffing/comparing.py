@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..dumps.tensor import Record, TensorRef
+from ..engines.jobs import processors
 from .recovering import Moment
 from .streams import CHUNK, Buffers, GradientStream, Stream, check_record, tensor_stream
 from .sums import FIELDS, Sums
@@ -48,7 +48,7 @@ class Comparer:
     """Measures pairs of dumps with a thread for each core; a context manager."""
 
     def __init__(self, threads: int | None = None) -> None:
-        self._threads = threads or _cores()
+        self._threads = threads or processors()
         self._pool = ThreadPoolExecutor(self._threads, "diff")
         self._mine = threading.local()
         self._all: list[Buffers] = []
@@ -153,10 +153,3 @@ def _first(job: Job, buffers: Buffers) -> tuple[Stream, Stream] | None:
         return None
     a = tensor_stream(job.first_a, buffers, 1, job.change_a, check=False)
     return a, tensor_stream(job.first_b, buffers, 3, job.change_b, check=False)
-
-
-def _cores() -> int:
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1

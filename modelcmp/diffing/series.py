@@ -76,15 +76,16 @@ class Series:
 
     def _compared(self, a: Dump, b: Dump, comparer: Comparer) -> DumpPair:
         plan = self._plan = self._plan or self._made(a, b)
-        if self._first is None and a.weights and b.weights:
-            self._first = a, b
+        first = self._first or ((a, b) if a.weights and b.weights else None)
         planned = plan.of(a, b)
-        found: list[Work] = [(p.pair, self._job(p, a, b)) for p in planned] + self._gradients(planned, a, b)
+        found: list[Work] = [(p.pair, _job(p, a, b, first)) for p in planned] + self._gradients(planned, a, b)
         found += plan.statistics(a, b, {(pair.kind, pair.name) for pair, _ in found})
         tensors = self._kept(tuple(pair for pair, _ in found))
         step = a.step if a.step is not None else len(self.pairs)
         sides = [self._lean(s, i) for i, s in enumerate((side(a), side(b, plan.to_a)))]
-        return DumpPair(step, sides[0], sides[1], tensors, comparer.measure([work for _, work in found]))
+        sums = comparer.measure([work for _, work in found])
+        self._first = first  # now that its checksums are known to be right
+        return DumpPair(step, sides[0], sides[1], tensors, sums)
 
     def _lean(self, new: Side, which: int) -> Side:
         """A side that shares its settings with the last one where they are the same: they seldom change."""
@@ -98,17 +99,6 @@ class Series:
         self.alignment = align(shapes_a, shapes_b, self.request.given)
         known = groups(shapes_a, self.request.head)
         return Plan(self.alignment, known, set(select(known, self.request.filters)))
-
-    def _job(self, p: Planned, a: Dump, b: Dump) -> Job | None:
-        if p.pair.problem:
-            return None
-        ref_a, ref_b = tensors(a, p.pair.kind)[p.key_a], tensors(b, p.pair.kind)[p.key_b]
-        first_a = first_b = None
-        if self._first is not None and p.pair.kind in ("weight", "buffer"):
-            first_a, first_b = self._first[0].weights.get(p.key_a), self._first[1].weights.get(p.key_b)
-            if first_a is None or first_b is None or first_a.shape != ref_a.shape or first_b.shape != ref_b.shape:
-                first_a = first_b = None
-        return Job(ref_a, ref_b, p.change_a, p.change_b, first_a, first_b)
 
     def _gradients(self, planned: Sequence[Planned], a: Dump, b: Dump) -> list[Work]:
         """Gradients that the dumps do not hold, out of the optimizers' moments."""
@@ -148,6 +138,19 @@ class Series:
             inputs = (dump.fingerprint or {}).get("inputs")
             self._heads[file.path] = Headed(file, dump.step if dump.step is not None else file.step, dump.loss, inputs)
         return self._heads[file.path]
+
+
+def _job(p: Planned, a: Dump, b: Dump, first: tuple[Dump, Dump] | None) -> Job | None:
+    """How a pair of tensors is measured, and from where it has moved since the ``first`` dumps."""
+    if p.pair.problem:
+        return None
+    ref_a, ref_b = tensors(a, p.pair.kind)[p.key_a], tensors(b, p.pair.kind)[p.key_b]
+    if first is None or p.pair.kind not in ("weight", "buffer"):
+        return Job(ref_a, ref_b, p.change_a, p.change_b)
+    first_a, first_b = first[0].weights.get(p.key_a), first[1].weights.get(p.key_b)
+    if first_a is None or first_b is None or first_a.shape != ref_a.shape or first_b.shape != ref_b.shape:
+        return Job(ref_a, ref_b, p.change_a, p.change_b)
+    return Job(ref_a, ref_b, p.change_a, p.change_b, first_a, first_b)
 
 
 def ahead(items: Sequence[T], do: Callable[[T], R]) -> Iterator[tuple[T, R]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
+from isal import isal_zlib
 
 from ..dumps.tensor import Record, TensorRef, open_file, read_exactly
 from ..errors import DamagedDump
@@ -38,22 +38,12 @@ class Stream(Protocol):
         ...
 
 
-def _crc32() -> Callable[[Any, int], int]:
-    """isal's is ten times as fast as zlib's."""
-    try:
-        from isal import isal_zlib
-    except ImportError:  # no wheel for this machine
-        return zlib.crc32
-    return isal_zlib.crc32
-
-
 class Buffers:
     """One thread's buffers and open files."""
 
     def __init__(self) -> None:
         self._files: dict[Path, BinaryIO] = {}
         self._memory: dict[int, NDArray] = {}
-        self.crc32 = _crc32()
 
     def file(self, path: Path) -> BinaryIO:
         """The file, opened once; raises DamagedDump."""
@@ -91,7 +81,7 @@ class FileStream:
         self.ref.read_into(self.file, self.place, raw.data)
         self.place, self.left = self.place + len(raw), self.left - len(raw)
         if self.expected is not None:
-            self.crc = self.buffers.crc32(raw.data, self.crc)
+            self.crc = isal_zlib.crc32(raw.data, self.crc)
             if self.left == 0 and self.crc != self.expected:
                 raise self.ref.damaged()
         return self.convert(raw)
@@ -103,7 +93,7 @@ def check_record(path: Path, record: Record, buffers: Buffers) -> None:
     for start in range(0, record.nbytes, 4 * CHUNK):
         raw = buffers.memory(0, min(4 * CHUNK, record.nbytes - start))
         read_exactly(buffers.file(path), record.offset + start, raw.data, path)
-        crc = buffers.crc32(raw.data, crc)
+        crc = isal_zlib.crc32(raw.data, crc)
     if crc != record.crc32:
         raise DamagedDump(f"{path} is damaged: data at byte {record.offset} does not have its checksum; copy it again")
 

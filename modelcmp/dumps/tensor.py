@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from isal import isal_zlib
 
 from ..errors import DamagedDump
 from ..units import shape as shape_words
@@ -82,7 +82,7 @@ class TensorRef:
         for start in range(0, record.nbytes, _CHUNK):
             view = memoryview(piece)[: min(_CHUNK, record.nbytes - start)]
             read_exactly(file, record.offset + start, view, self.path)
-            crc = zlib.crc32(view, crc)
+            crc = isal_zlib.crc32(view, crc)
             low, high = max(first, start), min(first + len(data), start + len(view))
             if low < high:
                 data[low - first : high - first] = view[low - start : high - start]
