@@ -25,7 +25,11 @@ from .commands import (
     recipes,
     roofline,
     scale,
+    significance,
+    study,
+    sweep,
     train,
+    trials,
     verify,
 )
 
@@ -76,9 +80,13 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("roofline", no_args_is_help=True)(roofline.roofline)
 app.command("check", no_args_is_help=True)(check.check)
 app.command("train", no_args_is_help=True)(train.train)
+app.command("sweep", no_args_is_help=True)(sweep.sweep)
+app.command("study", no_args_is_help=True)(study.study)
+app.command("trials", no_args_is_help=True)(trials.trials)
 app.command("recipes")(recipes.recipes)
 app.command("diff", no_args_is_help=True)(diff.diff)
 app.command("rank", no_args_is_help=True)(rank.rank)
+app.command("significance", no_args_is_help=True)(significance.significance)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("verify", no_args_is_help=True)(verify.verify)
 app.add_typer(cache.app, name="cache")
@@ -118,6 +126,9 @@ def main(
       compare-models roofline resnet18 vit_b_16 --hardware h100 --plot roofline.png
       compare-models check resnet50 --budget budget.toml
       compare-models train --recipe quickstart
+      compare-models sweep --recipe mnist_study
+      compare-models trials --from-sweep sweep-mnist_study --best --seeds 5
+      compare-models significance trials-mnist_study
       compare-models diff runA runB --filter mlp
 
     `--debug` anywhere shows the traceback of an error.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .metrics import METRICS
     from .profiling.compare import compare, profile
     from .records import LayerRecord, ModelFailure, ModelProfile, OpRecord
+    from .sweeps.api import significance, sweep, trials
     from .tracking.session import Session
     from .training.api import train
 
@@ -45,7 +46,10 @@ __all__ = [
     "diff",
     "predict",
     "profile",
+    "significance",
+    "sweep",
     "train",
+    "trials",
 ]
 
 _HOME = {
@@ -66,7 +70,10 @@ _HOME = {
     "diff": "diffing.api",
     "predict": "hardware.predict",
     "profile": "profiling.compare",
+    "significance": "sweeps.api",
+    "sweep": "sweeps.api",
     "train": "training.api",
+    "trials": "sweeps.api",
 }
 
 

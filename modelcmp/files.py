@@ -33,6 +33,14 @@ def check_folder(path: Path) -> None:
         raise OutputError(f"cannot write into {path}: the folder {there} is not writable")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are not there; raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {path}: {error.strerror or error}") from error
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write through a temporary file beside the target; raises OutputError and leaves the target as it was."""
     write_parts(path, (content,))

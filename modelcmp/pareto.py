@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from .errors import BadInput
@@ -44,10 +44,18 @@ def pareto_front(profiles: Sequence[ModelProfile], axes: Sequence[Metric]) -> fr
 
     Equal ones are all on the front; where a metric is unknown a profile neither is nor dominates.
     """
-    signed = {i: cost for i, profile in enumerate(profiles) if (cost := _costs(profile, axes)) is not None}
+    return unbeaten({i: cost for i, profile in enumerate(profiles) if (cost := _costs(profile, axes)) is not None})
+
+
+def unbeaten(costs: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
+    """Keys of the costs that no others dominate; lower is better in each place.
+
+    >>> sorted(unbeaten({1: (1.0, 5.0), 2: (2.0, 5.0), 3: (3.0, 1.0)}))
+    [1, 3]
+    """
     front: dict[tuple[float, ...], list[int]] = {}
-    for i in sorted(signed, key=lambda i: signed[i]):
-        cost = signed[i]
+    for i in sorted(costs, key=lambda i: costs[i]):
+        cost = costs[i]
         # Nothing later in this order can dominate what is earlier: only the front so far can.
         if cost in front:
             front[cost].append(i)

@@ -146,3 +146,10 @@ def do_count(path):
     """Add a line to a file."""
     with Path(path).open("a") as file:
         file.write("x\n")
+
+
+def do_device(seconds):
+    """Which GPUs this job sees, and from when to when."""
+    began = time.time()
+    time.sleep(seconds)
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), began, time.time()

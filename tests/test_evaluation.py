@@ -123,7 +123,7 @@ def test_weighted_figures_of_one_draw_of_each_example_are_the_estimates(make):
 
     p = make()
     once = np.ones((len(p), 1), np.int32)
-    found = {**module._simple(p)(once), **module._by_rank(p)(once)}
+    found = {**module.simple_figures(p)(once), **module.rank_figures(p)(once)}
     expected = evaluate(p, resamples=0)
     assert {k: v.item() for k, v in found.items()} == pytest.approx({k: expected[k] for k in found})
     assert set(found) == set(FIGURES) - {"top5"}
@@ -134,7 +134,7 @@ def test_weighted_ranks_are_those_of_scikit_learn_with_sample_weights():
 
     p = binary([0, 1, 0, 1, 1, 0, 1, 0], [0.1, 0.1, 0.3, 0.3, 0.9, -1.0, -1.0, 0.9])
     counts = np.random.default_rng(4).multinomial(8, np.full(8, 1 / 8), size=40).T.astype(np.int32)
-    found = module._by_rank(p)(counts)
+    found = module.rank_figures(p)(counts)
     for r, weights in enumerate(counts.T):
         drawn_classes = {t for t, w in zip(p.targets.tolist(), weights, strict=True) if w}
         if len(drawn_classes) == 2:

@@ -91,7 +91,7 @@ def test_tensorboard_replayed(tmp_path):
     assert scalars(s.folder / "tensorboard" / "train", "train/loss") == five()
     replay(s.folder, ["tensorboard"])  # takes the place of the first
     assert scalars(s.folder / "tensorboard" / "train", "train/loss") == five()
-    assert scalars(tmp_path / "live" / "cnn" / "train", "train/loss") == five()
+    assert scalars(tmp_path / "live" / "ws" / "cnn" / "train", "train/loss") == five()
 
 
 def test_tensorboard_keeps_the_times_of_the_rows(tmp_path):

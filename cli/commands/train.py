@@ -118,7 +118,7 @@ def train(
 
     with _speechless():
         opt.check_engine(engine, address)
-        loaded, document = (None, None) if resume is not None else _config(config, recipe, set_ or [], chosen)
+        loaded, document = (None, None) if resume is not None else read_given(config, recipe, set_ or [], chosen)
         if resume is not None:
             _check_alone(chosen, config, recipe, set_, force)
     with _speechless(), listening(quiet or _helper()) as listener, located(document), redirect_stdout(sys.stderr):
@@ -173,9 +173,10 @@ def _speechless() -> Iterator[None]:
         raise
 
 
-def _config(
+def read_given(
     config: Path | None, recipe: str | None, overrides: list[str], given: dict[str, Any]
 ) -> tuple[Config, Document]:
+    """The config of a file or a recipe with what was given over it, and the document that errors quote."""
     from modelcmp.errors import BadInput
 
     if config is not None and recipe is not None:

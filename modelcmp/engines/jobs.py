@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeAlias
 
 from ..errors import UsageError
+from .devices import check_share
 
 #: The most jobs that are handed out at once, unless asked otherwise.
 _LARGEST_BATCH = 16
@@ -39,11 +41,16 @@ class Options:
     batch_size: int | None = None  # consecutive jobs handed to a process at once
     address: str | None = None  # of a cluster
     runtime_env: Mapping[str, Any] | None = None  # what a cluster's machines need first, in Ray's words
+    gpus: float | None = None  # of one job: a part of one (0.25), or whole ones; it sees no others
+    cpus: float | None = None  # of one job: its threads, and how many jobs fit
 
     def __post_init__(self) -> None:
         for name, value in (("workers", self.workers), ("batch_size", self.batch_size)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}: it must be at least 1")
+        if self.cpus is not None and not (math.isfinite(self.cpus) and self.cpus > 0):
+            raise UsageError(f"cpus is {self.cpus:g}: it must be above 0")
+        check_share(self.gpus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,10 @@ class Engine(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at once; on a cluster as far as it is known now."""
 
     def submit(self, jobs: Iterable[Job]) -> None:
         """Add jobs, also while results are being read; related jobs next to each other share caches."""

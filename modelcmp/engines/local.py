@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from ..errors import ModelcmpError, UsageError
 from ..units import scaled
-from .jobs import Failure, Job, Options, Outcome, Task, batch_size, processors
-from .process import Place, Worker, here
+from .jobs import Failure, Job, Options, Outcome, Task, batch_size
+from .process import Place, Worker, places
 from .worker import Reply, failure
 
 _LOOK_EVERY_S = 0.05
@@ -33,8 +33,8 @@ class LocalEngine:
         if os.name != "posix":
             raise UsageError("worker processes need Linux or macOS: run the jobs one after the other instead")
         self._task, self._limits, self._asked_size = task, options.limits, options.batch_size
-        self._most_workers = options.workers or processors()
-        self._place = place or here(self._most_workers)
+        self._free = places(options) if place is None else [place] * (options.workers or 1)
+        self._slots = len(self._free)
         self._queue: deque[Job] = deque()
         self._retries: deque[Job] = deque()  # each wants a process of its own
         self._workers: list[Worker] = []
@@ -47,6 +47,11 @@ class LocalEngine:
 
     def __exit__(self, *exception: object) -> None:
         self.cancel()
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at once."""
+        return self._slots
 
     def submit(self, jobs: Iterable[Job]) -> None:
         """Add jobs, and start the processes for them."""
@@ -66,7 +71,8 @@ class LocalEngine:
         self._queue.clear()
         self._retries.clear()
         while self._workers:
-            self._workers.pop().stop()
+            self._workers[-1].stop()
+            self._forget(self._workers[-1])
 
     def _pending(self) -> bool:
         return bool(self._queue or self._retries or any(w.batch for w in self._workers))
@@ -88,14 +94,15 @@ class LocalEngine:
                 self._hand_out(worker)
         starting = sum(not w.ready for w in self._workers)
         wanted = len(self._queue) + len(self._retries) - starting
-        for _ in range(min(wanted, self._most_workers - len(self._workers))):
-            self._workers.append(Worker(self._task, self._place))
+        for _ in range(min(wanted, len(self._free))):
+            self._workers.append(Worker(self._task, self._free[0]))
+            del self._free[0]  # not before: starting it may raise
 
     def _hand_out(self, worker: Worker) -> None:
         if self._retries and not worker.done:
             batch = [self._retries.popleft()]
         else:
-            size = batch_size(len(self._queue), self._most_workers, self._asked_size)
+            size = batch_size(len(self._queue), self._slots, self._asked_size)
             batch = [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
         packed = [(job, data) for job in batch if (data := self._packed(job)) is not None]
         if packed:
@@ -141,7 +148,7 @@ class LocalEngine:
         if worker.batch or worker.done:
             self._dismiss(worker, "Crashed", f"crashed its process ({cause})")
             return
-        self._workers.remove(worker)
+        self._forget(worker)
         self._stillborn += 1
         if self._stillborn >= _MOST_STILLBORN:
             self.cancel()
@@ -156,10 +163,15 @@ class LocalEngine:
     def _release(self, worker: Worker) -> Job | None:
         """Stop a worker and put back what it had not begun; the job at hand."""
         worker.stop()
-        self._workers.remove(worker)
+        self._forget(worker)
         job = worker.batch.popleft() if worker.batch else None
         self._queue.extendleft(reversed(worker.batch))
         return job
+
+    def _forget(self, worker: Worker) -> None:
+        """Leave a stopped worker's place to another."""
+        self._workers.remove(worker)
+        self._free.append(worker.place)
 
     def _patience(self) -> float | None:
         """How long nothing needs to be done without a message."""

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Pipe
 from typing import Any
 
-from ..errors import ModelcmpError
-from .jobs import Job, Task, processors
+from ..errors import ModelcmpError, UsageError
+from .devices import VISIBLE, devices, jobs_at_once, shares
+from .jobs import Job, Options, Task, processors
 from .worker import Reply
 
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from modelcmp.engines.worker import serve; serve(int(sys.argv[1]))"
@@ -39,16 +40,36 @@ class Place:
     environment: Mapping[str, str]
 
 
-def here(workers: int) -> Place:
-    """This process's own place, its CPUs shared out between the workers."""
-    threads = str(max(1, processors() // workers))
-    return Place(os.getcwd(), tuple(map(str, sys.path)), {"OMP_NUM_THREADS": threads, **os.environ})
+def places(options: Options) -> list[Place]:
+    """Where each worker of this machine finds itself: this process's own place, with its share of CPUs and GPUs.
+
+    As many as may run at once. Raises UsageError where not even one gets what it asks for.
+    """
+    most = _room(options)
+    seen = shares(devices(), options.gpus) if options.gpus is not None else None
+    workers = options.workers or most or len(seen or ())
+    workers = workers if seen is None else min(workers, len(seen))
+    threads = options.cpus or processors() / workers
+    environment = {"OMP_NUM_THREADS": str(max(1, int(threads))), **os.environ}
+    own: list[dict[str, str]] = [{}] * workers if seen is None else [{VISIBLE: value} for value in seen[:workers]]
+    return [Place(os.getcwd(), tuple(map(str, sys.path)), environment | one) for one in own]
+
+
+def _room(options: Options) -> int | None:
+    """How many workers the CPUs are enough for; None where GPUs alone decide."""
+    if options.cpus is None:
+        return processors() if options.gpus is None else None
+    if options.cpus > processors():
+        there = processors()
+        raise UsageError(f"each job asks for {options.cpus:g} CPUs, and this process may use {there}: ask for fewer")
+    return jobs_at_once(processors(), options.cpus)
 
 
 class Worker:
     """One process, the jobs that it has been handed, and since when it has been at the first of them."""
 
     def __init__(self, task: Task, place: Place) -> None:
+        self.place = place
         self.connection, theirs = Pipe()
         self.ready = False
         self.batch: deque[Job] = deque()

@@ -14,7 +14,7 @@ from typing import Any, Self
 from ..errors import ModelcmpError
 from .jobs import Failure, Job, Options, Outcome, Task, batch_size
 from .local import outcome
-from .ray_cluster import connect, import_ray, one_line
+from .ray_cluster import check_room, connect, import_ray, one_line, room
 from .ray_worker import Setup, run_batch, run_whole_batch
 from .worker import Reply, failure
 
@@ -45,20 +45,34 @@ class RayEngine:
         self._flights: list[_Flight] = []
         self._finished: deque[Outcome] = deque()
         self._ours = False
+        self._room = 1
 
     def __enter__(self) -> Self:
         self._ours = connect(self._options)
+        try:
+            check_room(self._options)
+        except BaseException:
+            self.__exit__()
+            raise
         self._streams = not self._ray.util.client.ray.is_connected()
         function = run_batch if self._streams else run_whole_batch
         returns = "streaming" if self._streams else 1
-        self._remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES, num_returns=returns)(function)
-        self._processors = self._count_processors()
+        asked = {"num_cpus": self._options.cpus or 1}
+        if self._options.gpus is not None:  # Ray then ends the worker after its batch, which frees the GPU's memory
+            asked["num_gpus"] = self._options.gpus
+        self._remote = self._ray.remote(**asked, max_retries=_RETRIES, num_returns=returns)(function)
+        self._room = room(self._options)
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.cancel()
         if self._ours:
             self._ray.shutdown()
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at once, as the cluster is now."""
+        return min(self._room, self._options.workers or self._room)
 
     def submit(self, jobs: Iterable[Job]) -> None:
         """Add jobs, and send off as many as the cluster has room for."""
@@ -81,12 +95,9 @@ class RayEngine:
                 self._ray.cancel(flight.handle, force=True)
         self._flights.clear()
 
-    def _count_processors(self) -> int:
-        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-
     def _launch(self) -> None:
         """Keep the cluster busy with twice what it can run, never with all there is."""
-        most = self._options.workers or 2 * self._processors
+        most = self._options.workers or 2 * self._room
         while self._queue and len(self._flights) < most:
             size = batch_size(len(self._queue), most, self._options.batch_size)
             batch = [self._queue.popleft() for _ in range(size)]
@@ -113,7 +124,7 @@ class RayEngine:
             self._hear(flight)
             if not flight.jobs:
                 self._flights.remove(flight)
-                self._processors = self._count_processors()  # clusters grow and shrink
+                self._room = room(self._options)  # clusters grow and shrink
 
     def _hear(self, flight: _Flight) -> None:
         """Deal with what a batch has to say, or with its end."""

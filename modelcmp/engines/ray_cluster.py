@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelcmpError, UsageError
+from .devices import jobs_at_once
 from .jobs import Options, processors
 
 _REACH_WITHIN_S = 5.0
@@ -51,6 +53,35 @@ def connect(options: Options) -> bool:
     return True
 
 
+def room(options: Options) -> int:
+    """How many jobs the cluster can run at once, at least one."""
+    there = import_ray().cluster_resources()
+    fits = [jobs_at_once(there.get(kind, 0), each) for kind, each in _asked(options).items()]
+    return max(1, min(fits))
+
+
+def check_room(options: Options) -> None:
+    """Refuse what no machine of the cluster has, for which Ray would wait for ever; raises UsageError."""
+    asked = _asked(options)
+    machines = [node.get("Resources", {}) for node in import_ray().nodes() if node.get("Alive")]
+    if any(all(has.get(kind, 0) >= each for kind, each in asked.items()) for has in machines):
+        return
+    most = {kind: max((has.get(kind, 0) for has in machines), default=0) for kind in asked}
+    raise UsageError(
+        f"each job asks for {_in_words(asked)}, and no machine of the Ray cluster has that (the most: "
+        f"{_in_words(most)}): ask for fewer, or start a machine that has it first"
+    )
+
+
+def _in_words(resources: Mapping[str, float]) -> str:
+    return " and ".join(f"{amount:g} {kind}{'' if amount == 1 else 's'}" for kind, amount in resources.items())
+
+
+def _asked(options: Options) -> dict[str, float]:
+    """What a job takes, by Ray's names."""
+    return {"CPU": options.cpus or 1} | ({"GPU": options.gpus} if options.gpus is not None else {})
+
+
 def one_line(error: BaseException) -> str:
     """The first line of what an error says, or its type.
 
@@ -62,7 +93,8 @@ def one_line(error: BaseException) -> str:
 
 def _own(options: Options) -> dict[str, Any]:
     """What a Ray of our own needs to know."""
-    return {"num_cpus": options.workers or processors(), "include_dashboard": False}
+    cpus = processors() if options.workers is None else math.ceil(options.workers * (options.cpus or 1))
+    return {"num_cpus": cpus, "include_dashboard": False}
 
 
 def _plain(options: Options) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .devices import VISIBLE
 from .jobs import Job, Limits, Options, Task
 from .local import LocalEngine
 from .process import Place
@@ -24,8 +25,9 @@ class Setup:
     path: tuple[str, ...]
 
 
-#: The engine of this Ray worker, kept from batch to batch because its process has imported torch.
-_kept: tuple[Setup, LocalEngine] | None = None
+#: The engine of this Ray worker, kept from batch to batch because its process has imported torch, and the GPUs that
+#: Ray had lent to that process.
+_kept: tuple[Setup, str | None, LocalEngine] | None = None
 #: In that engine's process: the task's function.
 _function: Callable[[Any], Any] | None = None
 
@@ -61,17 +63,18 @@ def call(payload: bytes) -> Reply:
 
 def _engine(setup: Setup) -> LocalEngine:
     global _kept
-    if _kept is None or _kept[0] != setup:
+    gpus = os.environ.get(VISIBLE)
+    if _kept is None or _kept[:2] != (setup, gpus):
         _drop()
         packed = Task(f"{__name__}:{call.__name__}", f"{__name__}:{prepare.__name__}", (setup.task,))
-        _kept = setup, LocalEngine(packed, Options(workers=1, limits=setup.limits), _place(setup))
-    return _kept[1]
+        _kept = setup, gpus, LocalEngine(packed, Options(workers=1, limits=setup.limits), _place(setup))
+    return _kept[2]
 
 
 def _drop() -> None:
     global _kept
     if _kept is not None:
-        _kept[1].cancel()
+        _kept[2].cancel()
     _kept = None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..diffing.records import RunDiff
-from ..errors import OutputError
+from ..files import make_folder
 from .diff_files import csv_parts, json_parts, write_files
 from .diff_table import diff_screens, tables
 from .diff_words import finding_line, header, left_out_lines, place_words, shown_findings, status_line, what_words
@@ -24,10 +24,7 @@ def write_diff(diff: RunDiff, folder: Path, detailed: bool = True) -> list[Path]
     """
     from .plots.diff_pictures import draw_diff
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+    make_folder(folder)
     return [*draw_diff(diff, folder), *write_files(diff, folder, detailed)]
 
 

@@ -88,7 +88,7 @@ def markdown_lines(lines: Sequence[str]) -> list[str]:
 def training_lines(results: Sequence[RunResult], by: str | None = "val_accuracy") -> list[str]:
     """What the table cannot say: the order, what intervals are, and why a run has no figures."""
     entry = chosen_key(results, by)
-    lines = [f"Ranked by {_lowered(entry.label)}."] if len(results) > 1 else []
+    lines = [f"Ranked by {in_sentence(entry.label)}."] if len(results) > 1 else []
     if any(e.interval(r) for e in (RANK_KEYS["test_accuracy"], entry) for r in results):
         lines.append(
             "± is half of a 95 % bootstrap interval over the examples of the split, not the spread between seeds."
@@ -107,7 +107,7 @@ def training_lines(results: Sequence[RunResult], by: str | None = "val_accuracy"
     return lines
 
 
-def _lowered(label: str) -> str:
+def in_sentence(label: str) -> str:
     """A label within a sentence; abbreviations keep their capitals."""
     return label if label[:2].isupper() else label[0].lower() + label[1:]
 
@@ -162,7 +162,7 @@ def winner_line(results: Sequence[RunResult], by: str | None = "val_accuracy") -
     if len(known) < 2:
         return ""
     first, second = known[:2]
-    label = _lowered(entry.label)
+    label = in_sentence(entry.label)
     if entry.value(first) == entry.value(second):
         return f"{first.name} and {second.name} share the best {label}: {entry.text(first)}"
     line = f"{first.name} is best in {label}: {entry.text(first)}, {second.name} {entry.text(second)}"

@@ -31,7 +31,7 @@ def train(
     Raises BadInput before anything is trained; Interrupted after a signal, with all saved.
     """
     given = {} if workspace is None else {"workspace": str(workspace)}
-    return run.train(_checked(config, given), force=force, means=Means(jobs, engine), listener=listener)
+    return run.train(checked(config, given), force=force, means=Means(jobs, engine), listener=listener)
 
 
 def resume(workspace: str | Path, *, jobs: int = 1, engine: str = "local", listener: Listener | None = None) -> Trained:
@@ -39,7 +39,8 @@ def resume(workspace: str | Path, *, jobs: int = 1, engine: str = "local", liste
     return run.resume(Path(workspace), means=Means(jobs, engine), listener=listener)
 
 
-def _checked(config: Mapping[str, Any] | str | Path | Config, given: Mapping[str, Any]) -> Config:
+def checked(config: Mapping[str, Any] | str | Path | Config, given: Mapping[str, Any]) -> Config:
+    """The config of whatever names one, with some keys over it; raises BadInput."""
     if isinstance(config, Config):
         return config.model_copy(update=dict(given))
     if isinstance(config, str | Path):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..errors import BadInput, UnknownName
 from ..registry import suggest
 from .config import ALIASES, Config, DataChoice, ModelChoice
-from .yaml_text import Document, parse, scalar
+from .yaml_text import Document, dump, parse, scalar
 
 _EMPTY = Document({}, {}, "the command line")
 #: Options that are not called as their key.
@@ -23,18 +22,27 @@ _OPTIONS = {"models": "--model", "workspace": "--out-dir"}
 
 
 def recipes() -> dict[str, str]:
-    """The packaged recipes: YAML text by name."""
-    folder = files(__package__).joinpath("recipes")
-    found = {p.name.removesuffix(".yaml"): p for p in folder.iterdir() if p.name.endswith(".yaml")}
-    return {name: found[name].read_text("utf-8") for name in sorted(found)}
+    """The packaged recipes of trainings: YAML text by name."""
+    return _packaged("training/recipes")
+
+
+def sweep_recipes() -> dict[str, str]:
+    """Those of sweeps."""
+    return _packaged("sweeps/recipes")
 
 
 def recipe_text(name: str) -> str:
-    """The YAML of a recipe; raises UnknownName."""
-    known = recipes()
+    """The YAML of a recipe, of a training or a sweep; raises UnknownName."""
+    known = recipes() | sweep_recipes()
     if name not in known:
         raise UnknownName("recipe", name, suggest(name, known))
     return known[name]
+
+
+def _packaged(place: str) -> dict[str, str]:
+    folder = files("modelcmp").joinpath(place)
+    found = {p.name.removesuffix(".yaml"): p for p in folder.iterdir() if p.name.endswith(".yaml")}
+    return {name: found[name].read_text("utf-8") for name in sorted(found)}
 
 
 def read_document(path: Path) -> Document:
@@ -76,33 +84,39 @@ def load_config(
 
 def read_config(document: Document, overrides: Sequence[str] = (), given: Mapping[str, Any] = {}) -> Config:
     """The same, of a document that is open already."""
-    data = _as_mapping(document)
-    for saying in _sayings(overrides, given):
-        _put(data, saying)
+    data = as_mapping(document)
+    for saying in sayings(overrides, given):
+        put(data, saying)
     return make_config(data, said_over(document, overrides, given))
 
 
 def said_over(document: Document, overrides: Sequence[str] = (), given: Mapping[str, Any] = {}) -> Document:
     """The document as errors quote it: what an option replaced is quoted as that option; raises BadInput."""
-    return document.over({_numbered(s.path): s.option for s in _sayings(overrides, given)})
+    return document.over({s.place: s.option for s in sayings(overrides, given)})
 
 
-def make_config(data: Mapping[str, Any], document: Document | None = None) -> Config:
-    """Check plain data, which came from a document if one is given; raises BadInput."""
+def make_config(data: Mapping[str, Any], document: Document | None = None, beside: Collection[str] = ()) -> Config:
+    """Check plain data, which came from a document if one is given; raises BadInput.
+
+    ``beside`` are keys that the document may have beside those of the config, and that are not in ``data``.
+    """
     if not isinstance(data, Mapping):
         example = "{'models': ['cnn', 'resnet']}"
         raise BadInput(f"a config is a mapping of keys to values, such as {example}, not {type(data).__name__}")
     document = document or Document(data, {}, "")  # nothing stands on a line
+    if "space" in data:
+        where = document.where(("space",))
+        search = "'space' describes a search: `compare-models sweep --config FILE` runs it"
+        raise BadInput(f"{where}: {search}" if where else search)
     try:
         return Config.model_validate(dict(data))
     except ValidationError as error:
-        raise BadInput("; ".join(_in_words(e, document) for e in error.errors())) from error
+        raise BadInput("; ".join(_in_words(e, document, beside) for e in error.errors())) from error
 
 
 def as_yaml(config: Config) -> str:
     """The config as YAML that can be read back, without what was left at its default."""
-    text: str = yaml.safe_dump(as_data(config), sort_keys=False, allow_unicode=True)
-    return text
+    return dump(as_data(config))
 
 
 def as_data(config: Config) -> dict[str, Any]:
@@ -110,7 +124,8 @@ def as_data(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude_unset=True)
 
 
-def _as_mapping(document: Document) -> dict[str, Any]:
+def as_mapping(document: Document) -> dict[str, Any]:
+    """The keys at the top of a document; raises BadInput where it has none."""
     if document.data is None:
         return {}
     if not isinstance(document.data, dict):
@@ -119,19 +134,22 @@ def _as_mapping(document: Document) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Saying:
+class Saying:
     """A key that was given beside the file."""
 
     path: tuple[str, ...]
     value: Any
     option: str  # as it was typed
 
+    @property
+    def place(self) -> tuple[str | int, ...]:
+        """Where that is in the document."""
+        return tuple(int(part) if part.isdigit() else part for part in self.path)
 
-def _sayings(overrides: Sequence[str], given: Mapping[str, Any]) -> list[_Saying]:
-    """Whole sections before what is inside them, so that neither is lost; options before --set."""
-    typed = [
-        _Saying(_path(key), value, _OPTIONS.get(key, f"--{key.replace('_', '-')}")) for key, value in given.items()
-    ]
+
+def sayings(overrides: Sequence[str], given: Mapping[str, Any]) -> list[Saying]:
+    """Whole sections before what is inside them, so that neither is lost; options before --set; raises BadInput."""
+    typed = [Saying(_path(key), value, _OPTIONS.get(key, f"--{key.replace('_', '-')}")) for key, value in given.items()]
     found = [*typed, *map(_split, overrides)]
     if "lr" in given and any(s.path == ("optimizer",) and isinstance(s.value, dict) and "lr" in s.value for s in found):
         raise BadInput("--lr and --set optimizer both give the learning rate: give one")
@@ -144,23 +162,24 @@ def _path(key: str) -> tuple[str, ...]:
     return ("optimizer", "lr") if path == ("lr",) else path
 
 
-def _numbered(path: tuple[str, ...]) -> tuple[str | int, ...]:
-    return tuple(int(part) if part.isdigit() else part for part in path)
+def saying(key: str, value: Any, option: str) -> Saying:
+    """A value for a key, by its path in the config as --set takes it: ``optimizer.momentum``."""
+    return Saying(_path(key), value, option)
 
 
-def _split(override: str) -> _Saying:
+def _split(override: str) -> Saying:
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise BadInput(f"--set {override}: write key=value, such as lr=0.01 or optimizer.momentum=0.9")
     try:
-        return _Saying(_path(key), scalar(text), f"--set {key}")
+        return saying(key, scalar(text), f"--set {key}")
     except BadInput as error:
         raise BadInput(f"--set {override}: {str(error).partition(': ')[2]}") from error
 
 
-def _put(data: dict[str, Any], saying: _Saying) -> None:
-    """Set ``a.b.0.c`` in nested data; short forms on the way become long ones."""
+def put(data: dict[str, Any], saying: Saying) -> None:
+    """Set ``a.b.0.c`` in nested data; short forms on the way become long ones; raises BadInput."""
     parts, value = saying.path, saying.value
     if parts == ("optimizer", "lr") or (parts == ("optimizer",) and isinstance(value, dict) and "lr" in value):
         data.pop("lr", None)  # both say the same: the later one holds
@@ -201,12 +220,13 @@ def _assign(place: Any, part: str, value: Any, option: str) -> None:
         place[part] = value
 
 
-def _in_words(error: Any, document: Document) -> str:
+def _in_words(error: Any, document: Document, beside: Collection[str]) -> str:
     """One of pydantic's findings as a sentence with its place."""
     path = tuple(part for part in error["loc"] if not (isinstance(part, str) and "[" in part))
     path = (*path, error["ctx"]["key"]) if error["type"] == "given_twice" else _as_given(path, document)
     where = document.where(path)
-    return f"{where}: {_finding(error, path, document)}" if where else _finding(error, path, document)
+    found = _finding(error, path, document, beside)
+    return f"{where}: {found}" if where else found
 
 
 def _as_given(path: tuple[str | int, ...], document: Document) -> tuple[str | int, ...]:
@@ -215,10 +235,10 @@ def _as_given(path: tuple[str | int, ...], document: Document) -> tuple[str | in
     return ("lr",) if at_top and not document.said.keys() & {path, path[:1]} else path
 
 
-def _finding(error: Any, path: tuple[str | int, ...], document: Document) -> str:
+def _finding(error: Any, path: tuple[str | int, ...], document: Document, beside: Collection[str]) -> str:
     key = ".".join(map(str, path))
     if error["type"] == "extra_forbidden":
-        return f"unknown key {path[-1]!r}: {_meant(path)}"
+        return f"unknown key {path[-1]!r}: {_meant(path, beside)}"
     if error["type"] == "missing":
         return f"{key!r} is missing{_EXAMPLES.get(key, '')}"
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -233,10 +253,10 @@ def _finding(error: Any, path: tuple[str | int, ...], document: Document) -> str
 _EXAMPLES = {"models": ": name at least one, such as `models: [cnn, resnet]` or --model cnn"}
 
 
-def _meant(path: Sequence[str | int]) -> str:
+def _meant(path: Sequence[str | int], beside: Collection[str]) -> str:
     """What an unknown key was probably meant to be."""
     section = _section(path[:-1])
-    known = [*section.model_fields, *(ALIASES if section is Config else ())]
+    known = [*section.model_fields, *([*ALIASES, *beside] if section is Config else ())]
     own = section in (ModelChoice, DataChoice)
     return suggest(str(path[-1]), known, f"known: {', '.join(known)}; its own keywords go into kwargs" if own else "")
 

@@ -47,6 +47,7 @@ class Entrant:
     trainable_params: int
     flops: int | None  # of one forward pass of one sample
     weights: Weights = ()  # what is trained
+    kwargs: str = ""  # its own keywords: "hidden=64"
 
 
 def make_entrant(choice: ModelChoice, label: str, data: DataSet) -> Entrant:
@@ -67,7 +68,9 @@ def make_entrant(choice: ModelChoice, label: str, data: DataSet) -> Entrant:
             f"{label} does not take the data's shape {shape} ({data.name}): {error}{_advice(choice, data, error)}"
         ) from error
     values: Mapping[str, Any] = profile.values
-    return Entrant(label, choice.name, build, values["params"], values["trainable_params"], values["flops"], weights)
+    kwargs = ", ".join(f"{key}={choice.kwargs[key]}" for key in sorted(choice.kwargs))
+    counts = values["params"], values["trainable_params"], values["flops"]
+    return Entrant(label, choice.name, build, *counts, weights, kwargs)
 
 
 def builder(choice: ModelChoice, data: DataSet) -> Callable[[], nn.Module]:

@@ -14,6 +14,7 @@ from .summary import unique_names
 #: What settings are called, in the order of the table; any other key is its own name and comes after them.
 LABELS = {
     "data": "data",
+    "data_kwargs": "keywords of the data",
     "data_digest_train": "training split",
     "data_digest_val": "validation split",
     "data_digest_test": "test split",
@@ -21,11 +22,13 @@ LABELS = {
     "train_examples": "training examples",
     "val_examples": "validation examples",
     "order_digest": "order of batches",
+    "kwargs": "keywords of the model",
     "augment": "augmentation",
     "optimizer": "optimizer",
     "lr": "learning rate",
     "scheduler": "schedule",
     "loss": "loss",
+    "clip_norm": "largest gradient norm",
     "batch_size": "batch size",
     "max_epochs": "epochs at most",
     "max_steps": "steps at most",
@@ -39,7 +42,7 @@ LABELS = {
     "torch": "torch",
 }
 #: What differs because the models do.
-BY_NATURE = ("model", "params", "trainable_params", "flops_per_epoch")
+BY_NATURE = ("model", "kwargs", "params", "trainable_params", "flops_per_epoch")
 _FIGURES = {"params": "parameters", "trainable_params": "trainable parameters", "flops_per_epoch": "FLOPs per epoch"}
 _TRAINED = {"epochs": "epochs trained", "steps": "steps trained"}
 _DIGEST_SHOWN = 12

@@ -16,17 +16,12 @@ from torch import Tensor, nn
 from ..errors import ModelcmpError
 from .data.base import DataSet, Examples, SplitName
 from .entrants import logits_of
-from .evaluation.predictions import Predictions, load_predictions, save_predictions
+from .evaluation.predictions import Predictions, load_predictions, predictions_path, save_predictions
 from .evaluation.scores import evaluate
 from .runtime import Runtime
 
 #: How long each batch size is timed, and how often at least.
 _TIMED_S, _LEAST_CALLS = 0.2, 5
-
-
-def predictions_path(run: Path, split: SplitName) -> Path:
-    """The file of a run's predictions on a split."""
-    return run / "predictions" / f"{split}.npz"
 
 
 def predict(model: nn.Module, data: DataSet, split: SplitName, runtime: Runtime, batch_size: int) -> Predictions:

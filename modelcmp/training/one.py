@@ -22,7 +22,7 @@ from .plan import Plan, settings_of
 from .progress import Listener, Progress
 from .recorder import Recorder
 from .results import RunResult, Status, save_result
-from .stopping import Diverged, Interrupted, StopSign
+from .stopping import Diverged, Interrupted, Pruned, StopSign
 from .workspace import CONFIG, Workspace
 
 #: What torch says on CPUs, and in its own wrapping of CUDA's errors.
@@ -36,7 +36,7 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
     step at hand is saved, OutputError where nothing more can be written.
     """
     places = _places(workspace, entrant.label)
-    settings = settings_of(plan)
+    settings = settings_of(plan) | {"kwargs": entrant.kwargs or "none"}
     recorder = _recorder(plan, entrant, workspace, settings)
     progress, learner, loop = Progress(), None, None
     try:
@@ -55,7 +55,7 @@ def train_one(plan: Plan, entrant: Entrant, workspace: Workspace, listener: List
     except OutputError:
         raise
     except (Exception, SystemExit) as error:  # whatever the model's own code raises is this model's failure
-        if plan.runtime.share.of > 1 and not isinstance(error, Diverged):
+        if plan.runtime.share.of > 1 and not isinstance(error, Diverged | Pruned):
             raise  # the other processes wait for this one: only ending them all helps
         result = _result(plan, entrant, progress, *_blame(error, plan), settings)
     finally:
@@ -173,7 +173,7 @@ def _keep(plan: Plan, result: RunResult, workspace: Workspace, recorder: Recorde
     if result.status == "finished":
         recorder.upload(workspace.path / CONFIG, "/config", "the config of the whole comparison")
         recorder.upload(workspace.weights(result.name), "/models", f"weights of epoch {result.best_epoch}, the best")
-    level = "info" if result.status == "finished" else "error"
+    level = "info" if result.status in ("finished", "pruned") else "error"
     recorder.log(f"{result.status}: {result.message}" if result.message else result.status, level)
     save_result(result, workspace.run(result.name))
     recorder.close()
@@ -181,8 +181,8 @@ def _keep(plan: Plan, result: RunResult, workspace: Workspace, recorder: Recorde
 
 def _blame(error: BaseException, plan: Plan) -> tuple[Status, str]:
     """Status and message of an error in training."""
-    if isinstance(error, Diverged):
-        return "diverged", str(error)
+    if isinstance(error, Diverged | Pruned):
+        return ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
     words = first_line(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(hint in words for hint in _NO_MEMORY):
         size = plan.config.batch_size

@@ -57,17 +57,18 @@ class Plan:
         return None if entrant.flops is None else entrant.flops * FORWARDS_A_STEP * len(self.data.train)
 
 
-def make_plan(config: Config, models: Sequence[int] | None = None) -> Plan:
+def make_plan(config: Config, models: Sequence[int] | None = None, data: DataSet | None = None) -> Plan:
     """Load the data, fit the architectures (or only some of them, by position) and try every name and keyword.
 
-    Raises ModelcmpError: what is wrong is said before anything is trained or written.
+    ``data`` spares loading what another run of the same data has loaded. Raises ModelcmpError: what is wrong is said
+    before anything is trained or written.
     """
     for i, tracker in enumerate(config.trackers):
         with at("trackers", i):
             exporter(tracker.name, **tracker.keywords)
     runtime = _runtime(config)
     with at("data", keywords=("kwargs",)):
-        data = open_data(config)
+        data = data or open_data(config)
         _check_samples(data)
     with at("augment"):
         augment = augmentation([{"name": a.name, **a.keywords} for a in config.augment])
@@ -136,6 +137,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
     c, data = plan.config, plan.data
     return {
         "data": c.data.name,
+        "data_kwargs": ", ".join(f"{k}={v}" for k, v in c.data.kwargs.items()) or "none",
         **{f"data_digest_{name}": digest[:16] for name, digest in data.digests.items()},
         "split_seed": c.data.split_seed,
         "train_examples": len(data.train),
@@ -145,6 +147,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "lr": c.optimizer.lr,
         "scheduler": _listed([c.scheduler.model_dump(exclude_defaults=True)]) if c.scheduler else "none",
         "loss": _listed([{"name": c.loss.name, **c.loss.keywords}]),
+        "clip_norm": c.clip_norm or "none",
         "batch_size": c.batch_size,
         "max_epochs": c.epochs,
         "max_steps": c.max_steps,

@@ -159,4 +159,4 @@ def finished(workspace: Workspace, label: str, listener: Listener) -> RunResult 
     except ModelcmpError as error:
         listener.warned(f"{error}; {label} goes on from its checkpoint")
         return None
-    return result if result.status in ("finished", "diverged") else None
+    return result if result.status in ("finished", "pruned", "diverged") else None

@@ -29,6 +29,10 @@ class Diverged(ModelcmpError):
     """A loss is not a finite number."""
 
 
+class Pruned(ModelcmpError):
+    """A search gives a model up; raised by its listener at the end of an epoch."""
+
+
 class StopSign:
     """Whether a signal, or a file, has asked to stop."""
 

@@ -61,7 +61,10 @@ class RankKey:
 
     def text(self, result: RunResult) -> str:
         """The figure as a terminal shows it."""
-        value = self.value(result)
+        return self.written(self.value(result))
+
+    def written(self, value: float | None) -> str:
+        """A value of this figure, such as a mean of several, as a terminal shows it."""
         return units.UNKNOWN if value is None else _WRITERS[self.unit](value)
 
     def text_with_interval(self, result: RunResult) -> str:

@@ -50,6 +50,14 @@ class Workspace:
         """Through which processes that train are asked to stop."""
         return self.path / ".stop"
 
+    @property
+    def tests(self) -> bool:
+        """Whether its models may be judged on the test split; trials of a search may not."""
+        try:
+            return bool(json.loads((self.path / IDENTITY).read_text("utf-8")).get("tests", True))
+        except (OSError, ValueError, AttributeError):
+            return True  # what is wrong with it is said where it is needed
+
     def config(self) -> Config:
         """The config of the comparison; raises BadInput where the folder holds none."""
         file = self.path / CONFIG
@@ -87,10 +95,13 @@ def default_path() -> Path:
     return Path(f"comparison-{datetime.now():%Y%m%dT%H%M%S}")
 
 
-def begin(workspace: Workspace, config: Config, digests: Mapping[SplitName, str], force: bool = False) -> None:
+def begin(
+    workspace: Workspace, config: Config, digests: Mapping[SplitName, str], force: bool = False, tests: bool = True
+) -> None:
     """Make a workspace for a config, inside its lock; ``force`` clears what another comparison left there.
 
-    Raises BadInput where the folder is in use, OutputError where it cannot be written.
+    Without ``tests`` its models are never judged on the test split: they are tried to choose among them. Raises
+    BadInput where the folder is in use, OutputError where it cannot be written.
     """
     check_free(workspace, config, force)
     path = near(workspace.path)
@@ -100,8 +111,8 @@ def begin(workspace: Workspace, config: Config, digests: Mapping[SplitName, str]
         (workspace.path / "trained_models").mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    kept = _found_from_anywhere(config)
-    identity = {"config": as_data(kept), "digests": dict(digests)}
+    kept = found_from_anywhere(config)
+    identity = {"config": as_data(kept), "digests": dict(digests), "tests": tests}
     write_whole(workspace.path / IDENTITY, json.dumps(identity, indent=1) + "\n")
     hint = f"# Go on with it: compare-models train --resume {path}\n# See it again: compare-models rank {path}\n"
     write_whole(workspace.path / CONFIG, hint + as_yaml(kept))
@@ -126,7 +137,7 @@ def _check_other(workspace: Workspace, config: Config, force: bool) -> None:
         raise BadInput(f"{shown} holds a {CONFIG} that `compare-models train` has not written: name another folder")
     if force:
         return
-    changed = differences(workspace.config(), _found_from_anywhere(config))
+    changed = differences(workspace.config(), found_from_anywhere(config))
     if changed:
         raise BadInput(
             f"{shown} holds a comparison of another config ({'; '.join(changed)}): "
@@ -168,7 +179,7 @@ def differences(old: Config, new: Config) -> list[str]:
     return [f"{k}: {_short(a[k])} there, {_short(b[k])} here" for k in a if k not in _FREE and a[k] != b[k]]
 
 
-def _found_from_anywhere(config: Config) -> Config:
+def found_from_anywhere(config: Config) -> Config:
     """The config with the user's own files and folders named from the root, so that a run can go on from any folder."""
     models = [m.model_copy(update={"name": _absolute(m.name)}) for m in config.models]
     root = config.data.root

@@ -18,10 +18,19 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """The safe loader, with YAML 1.2's numbers: ``1e-3`` is a number and not text."""
 
 
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Quotes what that loader would take for a number, and writes a value that is met twice out again."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Never ``*id001``."""
+        return True
+
+
+for _made, _from in ((_Loader, yaml.SafeLoader), (_Dumper, yaml.SafeDumper)):
+    _made.yaml_implicit_resolvers = {k: list(v) for k, v in _from.yaml_implicit_resolvers.items()}
+    _made.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,28 @@ def scalar(text: str) -> Any:
     (0.001, 'adam', ['cnn', 'mlp'], {'name': 'sgd', 'lr': 0.1})
     """
     return parse(text, "value").data
+
+
+def dump(data: Any) -> str:
+    """Plain data as YAML that :func:`parse` reads back.
+
+    >>> dump({"lr": 1e-05, "name": "1e5", "tags": ["a"]})
+    "lr: 1.0e-05\\nname: '1e5'\\ntags:\\n- a\\n"
+    """
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def dump_line(data: Any) -> str:
+    """The same on one line.
+
+    >>> dump_line({"name": "sgd", "betas": [0.9, 0.99]}), dump_line("adam"), dump_line(None)
+    ('{name: sgd, betas: [0.9, 0.99]}', 'adam', 'null')
+    """
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=float("inf")
+    )
+    return text.removesuffix("...\n").strip()
 
 
 def _note_lines(

@@ -15,6 +15,9 @@ from .exporter import Run
 class TensorBoard:
     """Writes ``<folder>/tensorboard/<track>/events...`` with tags ``<track>/<column>``; parameters and log as text.
 
+    With a ``logdir``: ``<logdir>/<workspace>/<name>/<track>/``, since many workspaces have sessions of one name. What
+    is set first of the parameters is shown by the HParams tab, too, beside the last values of all tracks.
+
     Each track has an event file of its own, so that rewinding one leaves the others alone.
     """
 
@@ -30,7 +33,8 @@ class TensorBoard:
 
     def open(self, run: Run) -> None:
         """Add event files beside those that are there."""
-        self._root = Path(self._logdir) / run.name if self._logdir is not None else run.folder / "tensorboard"
+        below = Path(run.workspace, run.name)
+        self._root = run.folder / "tensorboard" if self._logdir is None else Path(self._logdir) / below
         self._events, self._params, self._lines = {}, {}, 0
         if run.readme or run.tags:
             self._of("").text("about", f"{run.readme}\n\n{' '.join(f'`{tag}`' for tag in run.tags)}", 0)
@@ -41,7 +45,9 @@ class TensorBoard:
         return self._events[track]
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Show all parameters as a table of text."""
+        """Show all parameters as a table of text; those that are set first to the HParams tab, which reads no more."""
+        if not self._params:
+            self._of("").hparams({k: v for k, v in values.items() if isinstance(v, bool | int | float | str)})
         self._params |= values
         rows = [f"| {_cell(key)} | {_cell(value)} |" for key, value in sorted(self._params.items())]
         self._of("").text("params", "\n".join(["| parameter | value |", "| --- | --- |", *rows]), 0)
@@ -113,6 +119,21 @@ class Events:
         shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
         tensor = TensorProto(dtype="DT_STRING", string_val=[text.encode("utf-8", "replace")], tensor_shape=shape)
         self._write(step=step, summary=Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)]))
+
+    def hparams(self, values: Mapping[str, bool | int | float | str]) -> None:
+        """Say that this folder is a run with these hyperparameters; what lies below it are its metrics."""
+        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+        start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+        for key, value in values.items():
+            kind = "bool" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
+            setattr(start.hparams[key], f"{kind}_value", value)
+        held = plugin_data_pb2.HParamsPluginData(session_start_info=start, version=metadata.PLUGIN_DATA_VERSION)
+        plugin = SummaryMetadata.PluginData(plugin_name=metadata.PLUGIN_NAME, content=held.SerializeToString())
+        known, nothing = SummaryMetadata(plugin_data=plugin), metadata.NULL_TENSOR
+        found = Summary.Value(tag=metadata.SESSION_START_INFO_TAG, metadata=known, tensor=nothing)
+        self._write(summary=Summary(value=[found]))
 
     def restart(self, step: int) -> None:
         """Say that the steps from here on come again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import ModelcmpError, first_line
+from ...errors import BadInput, ModelcmpError, first_line
 from ..arguments import at_least
 from .arrays import Pool, Prepare, Recipe, from_pool
 from .base import DataSet
-from .digits import CLASSES, check_image, resized
+from .digits import CLASSES, check_image, mnist_5k, resized
 from .factories import data_set
 
 FOLDER = Path("data")
@@ -37,6 +38,35 @@ def mnist(
     Raises ModelcmpError where the folder lacks it, BadInput.
     """
     return _grey("mnist", "MNIST", CLASSES, root, split_seed, download, size, channels, val_fraction)
+
+
+@data_set("mnist_or_5k", "`mnist` where its files lie under root, else `mnist_5k`: nothing to download")
+def mnist_or_5k(
+    root: Path | None, split_seed: int, *, size: int = 28, channels: int = 1, val_fraction: float | None = None
+) -> DataSet:
+    """Whichever of the two this machine has; the result's name, notes and digests are those of the one it is.
+
+    Raises BadInput for a root that is no folder, ModelcmpError where the machine has neither or the files are damaged.
+    """
+    own: dict[str, Any] = {"size": size, "channels": channels}
+    own |= {} if val_fraction is None else {"val_fraction": val_fraction}
+    if root is not None and not root.is_dir():
+        raise BadInput(f"data mnist_or_5k: root is {root}, which is no folder: correct it, or leave it out")
+    raw = (root or FOLDER) / "MNIST/raw"
+    if raw.is_dir() and any(raw.iterdir()):
+        return _noted(mnist(root, split_seed, **own), f"the full MNIST of {raw}")
+    try:
+        data = mnist_5k(split_seed, **own)
+    except BadInput:
+        raise
+    except ModelcmpError as error:
+        how = f"`data: {{name: mnist, root: {root or FOLDER}, kwargs: {{download: true}}}}`"
+        raise ModelcmpError(f"no full MNIST in {raw} ({how} fetches it once), and no 5,000 digits: {error}") from error
+    return _noted(data, f"5,000 digits of MNIST, since {raw} does not hold the full one")
+
+
+def _noted(data: DataSet, note: str) -> DataSet:
+    return replace(data, notes=(note, *data.notes))
 
 
 @data_set("fashion_mnist", "FashionMNIST: 60,000 and 10,000 pieces of clothing, 28x28 (root, download as mnist)")

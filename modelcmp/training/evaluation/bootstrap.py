@@ -43,10 +43,10 @@ def bootstrap(predictions: Predictions, resamples: int, seed: int, confidence: f
     """
     n, k = len(predictions), len(predictions.classes)
     ranked = min(resamples, max(_FEWEST, _RANK_WORK // (n * k)))
-    simple, by_rank = _simple(predictions), _by_rank(predictions)
+    simple, by_rank = simple_figures(predictions), rank_figures(predictions)
     draws: dict[str, list[Floats]] = {}
     done = 0
-    for counts in _resampled(n, resamples, seed):
+    for counts in resampled(n, resamples, seed):
         found = simple(counts)
         if done < ranked:
             found |= by_rank(counts[:, : ranked - done])
@@ -59,7 +59,7 @@ def bootstrap(predictions: Predictions, resamples: int, seed: int, confidence: f
     return Bootstrap(made, resamples, ranked)
 
 
-def _resampled(n: int, resamples: int, seed: int) -> Iterator[Counts]:
+def resampled(n: int, resamples: int, seed: int) -> Iterator[Counts]:
     """How often each example is drawn, (N, R) a chunk."""
     random = np.random.default_rng(seed)
     size = max(1, _CHUNK // n)
@@ -89,7 +89,7 @@ def _reflected(interval: Interval | None, predictions: Predictions) -> Interval 
 # -- figures of sums ------------------------------------------------------------------------------
 
 
-def _simple(p: Predictions) -> Callable[[Counts], dict[str, Floats]]:
+def simple_figures(p: Predictions) -> Callable[[Counts], dict[str, Floats]]:
     """Means over examples, the calibration error, and what follows from counts of each class."""
     right = p.labels() == p.targets
     terms = np.stack([right.astype(np.float64), p.losses(), brier_terms(p)])  # (3, N)
@@ -154,7 +154,7 @@ def _averaged(values: Floats, binary: bool) -> Floats:
 # -- figures of ranks -----------------------------------------------------------------------------
 
 
-def _by_rank(p: Predictions) -> Callable[[Counts], dict[str, Floats]]:
+def rank_figures(p: Predictions) -> Callable[[Counts], dict[str, Floats]]:
     """AUC and average precision of the positive class, or the mean over classes."""
     scores = p.rank_scores()
     wanted = [1] if p.binary else range(len(p.classes))

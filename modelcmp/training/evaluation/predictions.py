@@ -109,6 +109,11 @@ class Predictions:
         return Predictions(self.targets[first], self.logits[first], self.classes, self.binary, positions)
 
 
+def predictions_path(run: Path, split: str) -> Path:
+    """The file of a run's predictions on a split."""
+    return run / "predictions" / f"{split}.npz"
+
+
 def save_predictions(predictions: Predictions, path: Path) -> None:
     """Write an .npz file, whole or not at all; raises OutputError."""
     stream = io.BytesIO()

@@ -1,0 +1,132 @@
+"""The best of what a search has recorded, and what it took: pure functions over records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import BadInput, UnknownName
+from ..pareto import unbeaten
+from ..registry import suggest
+from .records import BudgetUnit, Objective, Sweep, Trial, TrialState
+
+
+def finished(trials: Sequence[Trial]) -> list[Trial]:
+    """Those with values."""
+    return [t for t in trials if t.state == "finished" and t.values is not None]
+
+
+def best(trials: Sequence[Trial], objectives: Sequence[Objective], by: str | None = None) -> Trial | None:
+    """The best by one objective, the first unless ``by`` names another; of equal ones the first. None without any.
+
+    Raises UnknownName.
+    """
+    position = _position(objectives, by)
+    high = objectives[position].better == "high"
+
+    def value(trial: Trial) -> float:
+        assert trial.values is not None
+        return -trial.values[position] if high else trial.values[position]
+
+    return min(finished(trials), key=value, default=None)
+
+
+def _position(objectives: Sequence[Objective], by: str | None) -> int:
+    keys = [o.key for o in objectives]
+    if by is None:
+        return 0
+    if by not in keys:
+        raise UnknownName("objective", by, suggest(by, keys, f"the search recorded {', '.join(keys)}"))
+    return keys.index(by)
+
+
+def front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """Those that no other beats in one objective without losing in another, by the first objective."""
+    known = finished(trials)
+    costs = {i: _signed(t, objectives) for i, t in enumerate(known)}
+    return [known[i] for i in sorted(unbeaten(costs), key=lambda i: costs[i])]
+
+
+def _signed(trial: Trial, objectives: Sequence[Objective]) -> tuple[float, ...]:
+    assert trial.values is not None
+    return tuple(-v if o.better == "high" else v for v, o in zip(trial.values, objectives, strict=True))
+
+
+def by_rank(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """Best first by the first objective, then those without a value in the order of their numbers."""
+    rest = [t for t in trials if t.state != "finished" or t.values is None]
+    return sorted(finished(trials), key=lambda t: _signed(t, objectives)) + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What tuning one architecture took."""
+
+    trials: int
+    steps: int
+    minutes: float
+    flops: float | None  # None where it is unknown of a trial
+    states: Mapping[TrialState, int]
+
+    def amount(self, unit: BudgetUnit) -> float | None:
+        """In the unit of a budget."""
+        return {"trials": float(self.trials), "steps": float(self.steps), "minutes": self.minutes, "flops": self.flops}[
+            unit
+        ]
+
+
+def spent(trials: Sequence[Trial]) -> Spent:
+    """What trials that were begun have taken: what was pruned, diverged or failed counts, too."""
+    begun = [t for t in trials if t.state != "waiting"]
+    known = [t.flops for t in begun if t.flops is not None]
+    states: dict[TrialState, int] = {}
+    for t in trials:
+        states[t.state] = states.get(t.state, 0) + 1
+    counted = len(known) == sum(t.steps > 0 for t in begun)
+    return Spent(
+        len(begun), sum(t.steps for t in begun), sum(t.train_seconds for t in begun) / 60,
+        float(sum(known)) if counted else None, states,
+    )  # fmt: skip
+
+
+#: By how much one architecture's tuning may exceed another's before it is said: a last trial may go over.
+_TOLERANCE = 1.05
+
+
+def unfair(sweep: Sweep) -> list[str]:
+    """A sentence where the winner was tuned more than another, in trials or in the budget's own unit."""
+    leaders = {m: b for m in sweep.models if (b := best(sweep.of(m), sweep.objectives)) is not None}
+    if len(sweep.models) < 2 or not leaders:
+        return []
+    winner = best(list(leaders.values()), sweep.objectives)
+    assert winner is not None
+    took = {m: spent(sweep.of(m)) for m in sweep.models}
+    said = []
+    for unit in dict.fromkeys(("trials", sweep.budget_unit)):
+        mine = took[winner.model].amount(unit)
+        for model in sweep.models:
+            theirs = took[model].amount(unit)
+            if model != winner.model and mine is not None and theirs is not None and mine > _TOLERANCE * theirs:
+                said.append(
+                    f"{winner.model} is ahead, but was tuned more than {model}: {_amount(mine, unit)} against "
+                    f"{_amount(theirs, unit)}; give both the same before believing it"
+                )
+    return said
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:.3g} {unit}" if unit in ("minutes", "flops") else f"{value:,.0f} {unit}"
+
+
+def chosen(sweep: Sweep, by: str | None = None) -> dict[str, Trial]:
+    """The best trial of each architecture that has one; raises BadInput where none has, UnknownName.
+
+    With several objectives ``by`` must say which.
+    """
+    if len(sweep.objectives) > 1 and by is None:
+        keys = ", ".join(o.key for o in sweep.objectives)
+        raise BadInput(f"{sweep.name} was searched for {keys} at once, so that no trial is the best: add --by KEY")
+    found = {m: b for m in sweep.models if (b := best(sweep.of(m), sweep.objectives, by)) is not None}
+    if not found:
+        raise BadInput(f"{sweep.name} has no finished trial: `compare-models study` says what became of them")
+    return found

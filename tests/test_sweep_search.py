@@ -1,0 +1,284 @@
+"""Each trial of a search is trained and recorded exactly once, whatever is killed in between."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from modelcmp.errors import BadInput, ModelcmpError
+from modelcmp.sweeps import crew
+from modelcmp.sweeps.best import best, chosen, front, spent, unfair
+from modelcmp.sweeps.config import read_sweep
+from modelcmp.sweeps.crew import Ended
+from modelcmp.sweeps.listing import list_sweep
+from modelcmp.sweeps.progress import Silent
+from modelcmp.sweeps.records import Objective, Sweep, Trial
+from modelcmp.sweeps.search import search
+from modelcmp.training.results import RunResult
+from modelcmp.training.yaml_text import parse
+
+CLI = Path(__file__).parent.parent / "cli" / "compare_models.py"
+YAML = """
+models: [mlp]
+data: {name: digits, kwargs: {size: 8}}
+epochs: 3
+threads: 1
+name: grid
+space:
+  lr: [0.0001, 0.001, 0.01, 0.1]
+  batch_size: [32, 256]
+"""
+
+
+def sweep_of(text, **given):
+    return read_sweep(parse(text, "sweep.yaml"), given=given)
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Trainings that only look up what they reach; the units in the order in which they were trained."""
+    trained = []
+
+    def run(unit, listener, sign):
+        trained.append(unit)
+        c = unit.config
+        accuracy = 1 - abs(c.optimizer.lr - 0.01) - abs(c.batch_size - 64) / 1e4
+        result = {
+            "status": "finished", "epochs": c.epochs, "steps": 10, "train_seconds": 6.0, "flops_per_epoch": 100,
+            "settings": {"train_examples": 100, "batch_size": c.batch_size, "seed": c.seed}, "params": 7,
+            "val": {"accuracy": accuracy, "loss": 1 - accuracy},
+        }  # fmt: skip
+        return RunResult(unit.label, c.models[0].name, **{**result, **getattr(run, "as_well", lambda _: {})(unit)})
+
+    monkeypatch.setattr(crew, "run_unit", run)
+    run.trained = trained
+    return run
+
+
+def test_a_grid_covers_each_point_of_each_architecture_once(made_up, tmp_path):
+    found = search(sweep_of(YAML.replace("[mlp]", "[mlp, cnn]")), tmp_path / "s")
+    assert Counter((t.model, t.params["lr"], t.params["batch_size"]) for t in found.trials) == {
+        (m, lr, size): 1 for m in ("mlp", "cnn") for lr in (0.0001, 0.001, 0.01, 0.1) for size in (32, 256)
+    }
+    assert {t.state for t in found.trials} == {"finished"}
+    top = best(found.of("cnn"), found.objectives)
+    assert (top.params, top.values) == ({"lr": 0.01, "batch_size": 32}, (pytest.approx(1 - 32 / 1e4),))
+    # turns: neither architecture is ahead by more than one
+    models = [u.label for u in made_up.trained]
+    assert all(abs(models[:i].count("mlp") - models[:i].count("cnn")) <= 1 for i in range(len(models)))
+    assert not any(u.test for u in made_up.trained)
+    assert all(u.config.select_by == "val_accuracy" for u in made_up.trained)
+    search(sweep_of(YAML.replace("[mlp]", "[mlp, cnn]")), tmp_path / "s")
+    assert len(made_up.trained) == 16  # nothing was left to do
+
+
+def test_what_a_killed_coordinator_left_is_trained_under_its_number(made_up, tmp_path):
+    class Killed(Exception):
+        """Stands for a process that is gone."""
+
+    class KillsItself(Silent):
+        def ended(self, model, name, words, best):
+            if name == "mlp-0002":
+                raise Killed
+
+        def began(self, model, name, words):
+            if name == "mlp-0005":
+                raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            search(sweep_of(YAML), tmp_path / "s", listener=KillsItself())
+    assert [t.state for t in list_sweep(tmp_path / "s").trials].count("running") == 1
+    found = search(sweep_of(YAML), tmp_path / "s")
+    assert [t.state for t in found.trials] == ["finished"] * 8
+    assert [u.name for u in made_up.trained] == [f"mlp-{i:04}" for i in range(8)]
+
+
+def test_random_and_tpe_go_on_with_what_they_would_have_drawn(made_up, tmp_path):
+    for method in ("random", "tpe"):
+        text = YAML.replace("[0.0001, 0.001, 0.01, 0.1]", "{min: 0.0001, max: 0.1, log: true}")
+        text += f"method: {{name: {method}{', n_startup_trials: 2' if method == 'tpe' else ''}}}\n"
+        whole = search(sweep_of(text, trials=7), tmp_path / f"{method}-whole")
+        for count in (2, 5, 7):  # more trials are the same search, going on
+            parts = search(sweep_of(text, trials=count), tmp_path / f"{method}-parts")
+        assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
+        assert len({t.params["lr"] for t in whole.trials}) == 7
+
+
+def test_another_space_is_refused_and_nothing_changes(made_up, tmp_path):
+    search(sweep_of(YAML), tmp_path / "s")
+    with pytest.raises(BadInput, match=r"space of mlp: batch_size.*\[32, 256\].*another folder") as error:
+        search(sweep_of(YAML.replace("[32, 256]", "[32, 128]")), tmp_path / "s")
+    assert "\n" not in str(error.value)
+    assert len(list_sweep(tmp_path / "s").trials) == 8
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [("{trials: 3}", 3), ("{steps: 45}", 5), ("{minutes: 0.25}", 3), ("{flops: 4000}", 4)],
+)  # each trial takes 10 steps, 0.1 minutes and 100·10 FLOPs at batch 100
+def test_budgets_are_the_same_for_all(made_up, tmp_path, budget, expected):
+    text = YAML.replace("[mlp]", "[mlp, cnn]").replace("[32, 256]", "[100]") + f"method: random\nbudget: {budget}\n"
+    found = search(sweep_of(text), tmp_path / "s")
+    assert [len(found.of(m)) for m in found.models] == [expected, expected]
+    assert unfair(found) == []
+
+
+def test_what_diverges_or_fails_is_counted_and_said(made_up, tmp_path):
+    def broken(unit):
+        if unit.config.optimizer.lr == 0.1:
+            return {"status": "diverged", "message": "the loss became nan at step 3", "val": None}
+        if unit.config.optimizer.lr == 0.01:
+            return {"status": "failed", "message": "RuntimeError: no luck", "val": None}
+        return {}
+
+    made_up.as_well = broken
+    found = search(sweep_of(YAML), tmp_path / "s")
+    assert spent(found.trials).states == {"finished": 4, "diverged": 2, "failed": 2}
+    assert spent(found.trials).steps == 80
+    assert {t.message for t in found.trials if t.state == "diverged"} == {"the loss became nan at step 3"}
+
+
+def test_a_budget_of_steps_ends_although_every_trial_fails(made_up, tmp_path):
+    made_up.as_well = lambda unit: {"status": "failed", "message": "no", "steps": 0, "val": None}
+    found = search(sweep_of(YAML + "method: random\nbudget: {steps: 100}\n"), tmp_path / "s")
+    assert 3 <= len(found.trials) <= 20
+    assert {t.state for t in found.trials} == {"failed"}
+
+
+def test_an_objective_that_is_not_logged_says_which_are(made_up, tmp_path):
+    with pytest.raises(BadInput, match=r"mlp has not logged the objective val_auc; it logged val_accuracy, val_loss"):
+        search(sweep_of(YAML + "objective: val_auc\n"), tmp_path / "s")
+
+
+def test_several_objectives_make_a_front(made_up, tmp_path):
+    def sizes(unit):
+        return {"params": unit.config.batch_size}
+
+    made_up.as_well = sizes
+    found = search(sweep_of(YAML + "objective: [val_accuracy, params]\n"), tmp_path / "s")
+    assert [(t.params["lr"], t.params["batch_size"]) for t in front(found.trials, found.objectives)] == [(0.01, 32)]
+    with pytest.raises(BadInput, match="--by KEY"):
+        chosen(found)
+    assert chosen(found, "params")["mlp"].values[1] == 32
+
+
+def test_two_coordinators_do_not_share_a_folder(made_up, tmp_path):
+    from filelock import FileLock
+
+    (tmp_path / "s").mkdir()
+    with FileLock(str(tmp_path / "s" / ".lock")), pytest.raises(ModelcmpError, match="another process"):
+        search(sweep_of(YAML), tmp_path / "s")
+
+
+def test_a_unit_whose_process_is_lost_three_times_has_failed(tmp_path):
+    from modelcmp.engines import Failure, Job, Outcome
+    from modelcmp.sweeps.units import Unit
+    from modelcmp.training.stopping import StopSign
+
+    class Loses:
+        slots = 1
+
+        def __init__(self):
+            self.jobs, self.count = [], 0
+
+        def submit(self, jobs):
+            self.jobs += jobs
+
+        def results(self):
+            while self.jobs:
+                self.count += 1
+                yield Outcome(self.jobs.pop(0), error=Failure("Crashed", "u crashed its process"))
+
+    unit = Unit("u", tmp_path, sweep_of(YAML).base)
+    team, ends = crew.Crew(crew.Means(), Silent(), StopSign()), []
+    team._engine = Loses()
+    units = iter([unit])
+    team.work(lambda: next(units, None), ends.append)
+    assert (team._engine.count, ends) == (3, [Ended(unit, None, "u crashed its process")])
+    assert Job is not None
+
+
+def test_the_winner_that_was_tuned_more_is_told():
+    def trials(model, count, top):
+        return tuple(Trial(model, i, "finished", {}, (top - i / 100,), steps=10) for i in range(count))
+
+    objectives = (Objective("val_accuracy", "high"),)
+    uneven = Sweep("s", "", "random", objectives, ("a", "b"), trials("a", 8, 0.9) + trials("b", 4, 0.8))
+    assert len(unfair(uneven)) == 1
+    assert "a is ahead, but was tuned more than b: 8 trials against 4 trials" in unfair(uneven)[0]
+    other = Sweep("s", "", "random", objectives, ("a", "b"), trials("a", 4, 0.9) + trials("b", 8, 0.8))
+    assert unfair(other) == []  # the loser had more
+
+
+# -- real processes, really killed ------------------------------------------------------------------------
+
+
+def start(folder, config):
+    command = [sys.executable, str(CLI), "sweep", "--config", str(config), "--out-dir", str(folder), "--jobs", "2"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def ended_trials(folder):
+    try:
+        return sum(t.state == "finished" for t in list_sweep(folder).trials)
+    except ModelcmpError:
+        return 0
+
+
+def wait_for(process, folder, count, limit_s):
+    end = time.monotonic() + limit_s
+    while process.poll() is None and time.monotonic() < end and ended_trials(folder) < count:
+        time.sleep(0.05)
+
+
+def kill_a_worker(process):
+    children = [c for c in psutil.Process(process.pid).children() if "modelcmp.engines.worker" in " ".join(c.cmdline())]
+    if children:
+        os.kill(random.choice(children).pid, signal.SIGKILL)
+
+
+def check_nothing_lost_or_doubled(tmp_path, coordinators, workers, seed):
+    random.seed(seed)
+    config = tmp_path / "sweep.yaml"
+    config.write_text(YAML)
+    folder = tmp_path / "s"
+    for count in coordinators:
+        process = start(folder, config)
+        wait_for(process, folder, count, 60)
+        time.sleep(random.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    process = start(folder, config)
+    for count in workers:
+        wait_for(process, folder, count, 60)
+        time.sleep(random.uniform(0, 0.2))
+        kill_a_worker(process)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    found = list_sweep(folder)
+    whole = search(sweep_of(YAML), tmp_path / "whole")
+    assert [(t.number, t.state, t.params) for t in found.trials] == [
+        (t.number, "finished", t.params) for t in whole.trials
+    ]
+    # The same best. Single bits may differ: a worker has one thread from its start.
+    assert [t.values for t in found.trials] == [pytest.approx(t.values, abs=0.02) for t in whole.trials]
+    assert best(found.trials, found.objectives).params == best(whole.trials, whole.objectives).params
+    assert len(list((folder / "runs").iterdir())) == len(found.trials) == 8
+
+
+def test_no_trial_is_lost_or_doubled_by_kill_9(tmp_path):
+    check_nothing_lost_or_doubled(tmp_path, coordinators=(2,), workers=(4,), seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_nor_by_many_kills(tmp_path, seed):
+    check_nothing_lost_or_doubled(tmp_path, coordinators=(0, 1, 3), workers=(4, 5, 6), seed=seed)
