@@ -49,7 +49,7 @@ def test_from_search_to_significance(here, cli):
 
     code, out, err = cli("significance", "trials-sweep", "--format", "json")
     assert code == 0, err
-    difference = json.loads(out)["figures"][0]["differences"][0]
+    difference = json.loads(out)["comparisons"][0]["differences"][0]
     assert difference["method"] == "paired t"
     assert (difference["n_a"], difference["n_b"]) == (3, 3)
     code, out, _ = cli("rank", "trials-sweep", "--significance")
