@@ -151,11 +151,17 @@ def _written(value: object) -> str:
 
 def trial_tables(sweep: Sweep, trials: Sequence[Trial], width: int) -> list[Table]:
     """One row a trial, in the order given: objectives, parameters, state and what it took."""
-    return _tables([t.name for t in trials], None, trial_columns(sweep, trials), width)
+    names = [t.name for t in trials]
+    tables = _tables(names, None, trial_columns(sweep, trials), width, "Trial")
+    return (
+        tables
+        if len(tables) == 1
+        else _tables(names, None, trial_columns(sweep, trials, together=True), width, "Trial")
+    )
 
 
-def trial_columns(sweep: Sweep, trials: Sequence[Trial]) -> list[Column]:
-    """The columns of a listing."""
+def trial_columns(sweep: Sweep, trials: Sequence[Trial], together: bool = False) -> list[Column]:
+    """The columns of a listing; all parameters in one, where they are to stand ``together``."""
     keys = [RANK_KEYS[o.key] for o in sweep.objectives if o.key in RANK_KEYS]
     shown = [
         Column(k.short, tuple(k.written(t.values[i]) if t.values else "-" for t in trials)) for i, k in enumerate(keys)
@@ -176,6 +182,13 @@ def trial_columns(sweep: Sweep, trials: Sequence[Trial]) -> list[Column]:
         Column("Epochs", tuple(f"{t.epochs}" if t.steps else "-" for t in trials)),
         Column("Trained", tuple(units.seconds(t.train_seconds) if t.steps else "-" for t in trials)),
     ]
+    if together:
+        return [
+            *shown,
+            *states,
+            *rest,
+            Column("Configuration", tuple(params_text(t.params) for t in trials), "left", folded=True),
+        ]
     return [*shown, *params, *states, *rest]
 
 
@@ -194,11 +207,13 @@ def chosen_trials(sweep: Sweep, model: str | None, top: int | None, in_order: bo
     return ordered[:top] if top is not None else ordered
 
 
-def _tables(names: Sequence[str], marks: Sequence[str] | None, columns: Sequence[Column], width: int) -> list[Table]:
+def _tables(
+    names: Sequence[str], marks: Sequence[str] | None, columns: Sequence[Column], width: int, head: str = "Model"
+) -> list[Table]:
     """Tables with whole names where they fit, else folded ones."""
     longest = max((len(n) for n in names), default=0)
     prizes = list(marks) if marks is not None and any(marks) else None
-    whole = split_tables(list(names), columns, width, name_width=longest, marks=prizes)
+    whole = split_tables(list(names), columns, width, name_width=longest, marks=prizes, head=head)
     if len(whole) == 1 or longest <= NAME_WIDTH:
         return whole
-    return split_tables(list(names), columns, width, name_width=NAME_WIDTH - 3, marks=prizes)
+    return split_tables(list(names), columns, width, name_width=NAME_WIDTH - 3, marks=prizes, head=head)

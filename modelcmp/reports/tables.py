@@ -26,6 +26,7 @@ SECTIONS = {
     "accuracy": "Published accuracy",
 }
 NAME_WIDTH = 16  # a name is folded, never cut; no narrower than this
+_FOLDED_WIDTH = 24  # least width of a column whose text is folded
 _LEFT_OUT_FOR_NAMES = 2  # spare columns that give way before a name is folded
 _LABELS = {"traffic_bytes": "Traffic"}  # its label is "Total" under the heading of its section
 _STYLES = {"memory-bound": "yellow", "balanced": "cyan", "compute-bound": "green", "diverged": "red", "failed": "red"}
@@ -39,10 +40,13 @@ class Column:
     cells: tuple[str, ...]
     justify: Literal["left", "right"] = "right"
     best: int | None = None  # the row to emphasise
+    folded: bool = False  # whether its text may stand in several lines
 
     @property
     def width(self) -> int:
         """Terminal cells that it needs, padding and separator included."""
+        if self.folded:
+            return 3 + max(cell_len(self.head), _FOLDED_WIDTH)
         return 3 + max(cell_len(self.head), *(cell_len(c) for c in self.cells), 1)
 
 
@@ -187,7 +191,7 @@ def _one_table(
         table.add_column("", width=2)
     table.add_column(head, overflow="fold", min_width=min(name_width, max((cell_len(n) for n in names), default=5)))
     for column in columns:
-        table.add_column(column.head, justify=column.justify, no_wrap=True)
+        table.add_column(column.head, justify=column.justify, no_wrap=not column.folded)
     for i, name in enumerate(names):
         first = [marks[i]] if marks else []
         table.add_row(*first, Text(name), *(_styled(c.cells[i], c.best == i) for c in columns))
