@@ -9,7 +9,7 @@ from rich.table import Table
 from .. import units
 from ..ranking import awarded
 from ..sweeps.best import Spent, best, by_rank, front, spent, unfair
-from ..sweeps.records import Sweep, Trial
+from ..sweeps.records import Sweep, Trial, param_value, params_text
 from ..training.summary import RANK_KEYS
 from .export import markdown_table
 from .tables import NAME_WIDTH, Column, split_tables
@@ -133,19 +133,6 @@ def _lowered(label: str) -> str:
     return label[0].lower() + label[1:]
 
 
-def params_text(params: Mapping[str, object]) -> str:
-    """A configuration in one line.
-
-    >>> params_text({"lr": 0.000123456, "optimizer.name": "adam"})
-    'lr=0.0001235 optimizer.name=adam'
-    """
-    return " ".join(f"{k}={_written(v)}" for k, v in params.items())
-
-
-def _written(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 # -- every trial ------------------------------------------------------------------------------------------
 
 
@@ -174,7 +161,7 @@ def trial_columns(sweep: Sweep, trials: Sequence[Trial], together: bool = False)
             for i in range(count)
         ]  # fmt: skip
     names = dict.fromkeys(name for t in trials for name in t.params)
-    params = [Column(n, tuple(_written(t.params[n]) if n in t.params else "" for t in trials)) for n in names]
+    params = [Column(n, tuple(param_value(t.params[n]) if n in t.params else "" for t in trials)) for n in names]
     states = (
         [Column("State", tuple(t.state for t in trials), "left")] if {t.state for t in trials} - {"finished"} else []
     )

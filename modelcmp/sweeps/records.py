@@ -69,3 +69,17 @@ class Sweep:
     def of(self, model: str) -> tuple[Trial, ...]:
         """The trials of one architecture."""
         return tuple(t for t in self.trials if t.model == model)
+
+
+def params_text(params: Mapping[str, object]) -> str:
+    """A configuration in one line.
+
+    >>> params_text({"lr": 0.000123456, "optimizer.name": "adam"})
+    'lr=0.0001235 optimizer.name=adam'
+    """
+    return " ".join(f"{k}={param_value(v)}" for k, v in params.items())
+
+
+def param_value(value: object) -> str:
+    """One value of a configuration as people read it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

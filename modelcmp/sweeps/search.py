@@ -25,11 +25,11 @@ from .folder import check_unused, keep_config, try_out
 from .listing import list_sweep
 from .methods import pruner_of, sampler_of
 from .progress import Listener, Silent
-from .records import Sweep, Trial, TrialState
+from .records import Sweep, Trial, TrialState, params_text
 from .space import Space
 from .storage import open_storage, storage_url
 from .study import Asked, Reporter, Study, open_study
-from .units import Unit, training_flops
+from .units import Unit, data_of, training_flops
 
 _ALONE = Means()
 #: After so many failures in a row an architecture gets no more trials, where its budget would let it go on for ever.
@@ -133,7 +133,7 @@ class _Search:
                 a.exhausted = True
             elif (unit := self._unit(a, asked)) is not None:
                 a.running[unit.name] = asked
-                self.listener.began(a.label, unit.name, words(asked.params))
+                self.listener.began(a.label, unit.name, params_text(asked.params))
                 return unit
         return None
 
@@ -222,7 +222,7 @@ class _Search:
 
     def _ending(self, trial: Trial) -> str:
         said = f"{self._value(trial)}" if trial.values else f"{trial.state}: {trial.message}"
-        return f"{said} ({words(trial.params)})"
+        return f"{said} ({params_text(trial.params)})"
 
     def _value(self, trial: Trial) -> str:
         return ", ".join(
@@ -236,21 +236,13 @@ def identity(config: SweepConfig, label: str) -> dict[str, Any]:
     base = found_from_anywhere(config.base)
     model = as_data(base)["models"][base.labels.index(label)]
     settings = {k: v for k, v in as_data(base).items() if k not in _NO_IDENTITY}
+    space = config.spaces[label].plain()
     return {
-        "model": model, "space": config.spaces[label].plain(), "keys": list(config.spaces[label].plain()),
-        "training": settings,
+        "model": model, "space": space, **({"order": list(space)} if config.method.name == "grid" else {}),
+        "training": settings, "data": {k: v for k, v in data_of(base).digests.items() if k != "test"},
         "method": {"name": config.method.name, **config.method.keywords},
         "objectives": [o.key for o in config.objectives],
     }  # fmt: skip
-
-
-def words(params: Mapping[str, Any]) -> str:
-    """A configuration in one line.
-
-    >>> words({"lr": 0.000123456, "optimizer.name": "adam"})
-    'lr=0.0001235 optimizer.name=adam'
-    """
-    return " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
 
 
 def _state(result: RunResult) -> TrialState:

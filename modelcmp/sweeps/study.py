@@ -20,9 +20,6 @@ from .storage import quiet, shown, told, url_of
 from .study_reporter import Reporter
 from .study_trial import BUDGET, FACTS, IDENTITY, OPTUNA_STATES, POINT, decoder, from_frozen, trial_record
 
-#: Points of a grid that wait in the storage, and when more are added.
-_AHEAD, _FEW = 24, 8
-
 __all__ = ["Asked", "Reporter", "Study", "changed", "open_study"]
 
 
@@ -145,37 +142,23 @@ class Study:
         self._decode = decoder(identity)
         self._ended: dict[int, Trial] = {}
         self._points: deque[tuple[int, dict[str, Any]]] = deque()
-        self._waiting: deque[int] = deque()  # of the points, by Optuna's id
+        self._waiting: deque[int] = deque()  # trials that others enqueued, by Optuna's id
 
     def enqueue(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Have the points of a grid asked for, each once; doing it again, or after a kill, adds none twice.
 
-        ``points`` are parameters as Optuna takes them, in an order that stays: a point is known by its position. The
-        next few of them wait in the storage, the others follow as these are taken: Optuna reads all that wait anew
-        for every trial.
+        ``points`` are parameters as Optuna takes them, in an order that stays: a point is known by its position.
         """
         with quiet(), told(self.url):
             there = {t.user_attrs.get(POINT) for t in self.optuna.get_trials(deepcopy=False)}
             self._points = deque((k, dict(point)) for k, point in enumerate(points) if k not in there)
             self._waiting = deque(t._trial_id for t in self._in("WAITING"))
-            self._top_up()
-
-    def _top_up(self) -> None:
-        """Add points until enough of them wait."""
-        added = 0
-        while self._points and len(self._waiting) + added < _AHEAD:
-            k, point = self._points.popleft()
-            self.optuna.enqueue_trial(point, user_attrs={POINT: k})
-            added += 1
-        if added:
-            known = set(self._waiting)
-            self._waiting += (t._trial_id for t in self._in("WAITING") if t._trial_id not in known)
 
     def ask(self, space: Suggests, sampler: Any, pruner: Any = None) -> Asked | None:
         """Begin the next trial, one that waits before a new one; None where ``sampler`` is (a grid) and none waits."""
         with quiet(), told(self.url):
             self._use(sampler, pruner)
-            trial = self._next_waiting() if sampler is None else self.optuna.ask()
+            trial = self._next_point() if sampler is None else self.optuna.ask()
             return None if trial is None else Asked(trial.number, space.suggest(trial), trial)
 
     def unfinished(self, space: Suggests, sampler: Any = None, pruner: Any = None) -> list[Asked]:
@@ -205,18 +188,21 @@ class Study:
 
         return OptunaTrial(self.optuna, trial_id)
 
-    def _next_waiting(self) -> Any:
-        """The first trial that waits."""
+    def _next_point(self) -> Any:
+        """The first trial that waits, or one of the next point, begun in one write."""
         from optuna.trial import TrialState as States
+        from optuna.trial import create_trial
 
+        storage = self.optuna._storage
         while self._waiting:
             trial_id = self._waiting.popleft()
-            taken = self.optuna._storage.set_trial_state_values(trial_id, States.RUNNING)
-            if len(self._waiting) < _FEW:
-                self._top_up()
-            if taken:
+            if storage.set_trial_state_values(trial_id, States.RUNNING):
                 return self._trial(trial_id)
-        return None
+        if not self._points:
+            return None
+        k, point = self._points.popleft()
+        begun = create_trial(state=States.RUNNING, system_attrs={"fixed_params": point}, user_attrs={POINT: k})
+        return self._trial(storage.create_new_trial(self.optuna._study_id, template_trial=begun))
 
     def tell(
         self, number: int, state: TrialState, values: Sequence[float | None] | None, facts: Mapping[str, Any]
