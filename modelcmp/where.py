@@ -16,6 +16,7 @@ from typing import Any
 from .errors import BadInput
 
 _LONGEST = 2000
+_SHOWN = 60  # characters of a value that an error quotes
 _SCALES = {"k": "e3", "K": "e3", "M": "e6", "G": "e9", "T": "e12", "P": "e15"}
 
 #: Quoted text is left alone; pandas reads ``&`` and ``|`` as ``and`` and ``or``; ``5G`` is 5e9.
@@ -31,6 +32,9 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
     ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
 }  # fmt: skip
+
+#: Of models; a caller whose rows have other figures gives its own.
+_EXAMPLE = "macs < 5e9 and params < 30e6"
 
 Row = Mapping[str, Any]
 
@@ -50,12 +54,22 @@ class Condition:
         """
         try:
             return bool(_value(self.tree, row))
-        except (TypeError, ArithmeticError, RecursionError) as error:
+        except _Unfit as error:
             raise BadInput(f"--where {_short(self.text)} cannot be evaluated: {error}") from error
+        except ArithmeticError as error:
+            raise BadInput(f"--where {_short(self.text)} cannot be evaluated: a figure grows too large") from error
+        except RecursionError as error:
+            raise BadInput(f"--where {_short(self.text)} cannot be evaluated: it is nested too deep") from error
 
 
-def parse(text: str, resolve: Callable[[str], str]) -> Condition:
+class _Unfit(Exception):
+    """Values that cannot be compared or computed, and what to write instead."""
+
+
+def parse(text: str, resolve: Callable[[str], str], example: str = _EXAMPLE) -> Condition:
     """Read a condition; ``resolve`` gives the key of a name or raises UnknownName.
+
+    Errors show ``example`` as what a condition looks like.
 
     >>> condition = parse("macs < 5G & not params > 30e6", str)
     >>> condition.names, condition.holds({"macs": 1e9, "params": 5_000_000})
@@ -72,10 +86,8 @@ def parse(text: str, resolve: Callable[[str], str]) -> Condition:
         tree = ast.parse(_TOKEN.sub(_python, text.strip()), mode="eval").body
         checked = _checked(tree, text, resolve, names)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-        raise BadInput(
-            f"--where {_short(text)} is not a condition: write it like 'macs < 5e9 and params < 30e6'"
-        ) from error
-    _logical(checked, text)
+        raise BadInput(f"--where {_short(text)} is not a condition: write it like {_short(example)}") from error
+    _logical(checked, text, example)
     return Condition(text, checked, tuple(names))
 
 
@@ -132,15 +144,17 @@ def _checked(node: ast.expr, text: str, resolve: Callable[[str], str], names: di
     )
 
 
-def _logical(node: ast.expr, text: str) -> None:
+def _logical(node: ast.expr, text: str, example: str) -> None:
     """Refuse a figure where true or false is wanted."""
     if isinstance(node, ast.BoolOp):
         for value in node.values:
-            _logical(value, text)
+            _logical(value, text, example)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        _logical(node.operand, text)
+        _logical(node.operand, text, example)
     elif not isinstance(node, ast.Compare):
-        raise BadInput(f"--where {_short(text)} does not compare {ast.unparse(node)!r}: write it like 'macs < 5e9'")
+        raise BadInput(
+            f"--where {_short(text)} does not compare {ast.unparse(node)!r}: write it like {_short(example)}"
+        )
 
 
 def _short(text: str) -> str:
@@ -173,31 +187,73 @@ def _value(node: ast.expr, row: Row) -> Any:
             return not _value(operand, row)
         case ast.UnaryOp(operand=operand):
             found = _value(operand, row)
-            return None if found is None else -found
+            return None if found is None else -_number(operand, found)
         case ast.BinOp(left=left, op=op, right=right):
-            return _computed(type(op), _value(left, row), _value(right, row))
+            return _computed(type(op), (left, _value(left, row)), (right, _value(right, row)))
         case ast.List(elts=parts):
             return [_value(p, row) for p in parts]
         case ast.Compare(left=left, ops=ops, comparators=others):
-            sides = [_value(side, row) for side in (left, *others)]
+            sides = [(side, _value(side, row)) for side in (left, *others)]
             return all(_compared(type(op), a, b) for op, a, b in zip(ops, sides, sides[1:], strict=False))
     raise AssertionError(node)
 
 
-def _computed(op: type[ast.operator], a: Any, b: Any) -> Any:
-    if a is None or b is None:
+Side = tuple[ast.expr, Any]  # what was written, and its value in a row
+
+
+def _computed(op: type[ast.operator], left: Side, right: Side) -> Any:
+    if left[1] is None or right[1] is None:
         return None
-    if isinstance(a, str) or isinstance(b, str):
-        raise TypeError("text cannot be computed with")
+    a, b = _number(*left), _number(*right)
     try:
-        return _ARITHMETIC[op](float(a), float(b)) if op is ast.Pow else _ARITHMETIC[op](a, b)
+        found = _ARITHMETIC[op](float(a), float(b)) if op is ast.Pow else _ARITHMETIC[op](a, b)
     except ZeroDivisionError:
         return None
+    if isinstance(found, complex):
+        raise _Unfit(f"{ast.unparse(left[0])} is below 0 and has no such power")
+    return found
 
 
-def _compared(op: type[ast.cmpop], a: Any, b: Any) -> bool:
+def _number(node: ast.expr, value: Any) -> Any:
+    """The value, which arithmetic needs to be a number."""
+    if not isinstance(value, int | float):
+        raise _Unfit(f"{_described(node, value)}: nothing can be computed with it")
+    return value
+
+
+def _compared(op: type[ast.cmpop], left: Side, right: Side) -> bool:
+    (node, a), (other, b) = left, right
     if a is None or b is None:
         return op in (ast.NotEq, ast.NotIn)
     if op in (ast.In, ast.NotIn) and not isinstance(b, list):
-        raise TypeError("'in' wants a list: bound in ['balanced', 'compute-bound']")
-    return _COMPARISONS[op](a, b)
+        name = ast.unparse(node)
+        raise _Unfit(f"'in' wants a list: {name} in [{_quoted(a)}, {_quoted(b)}]")
+    try:
+        return _COMPARISONS[op](a, b)
+    except TypeError as error:
+        raise _Unfit(_mixed(left, right)) from error
+
+
+def _mixed(left: Side, right: Side) -> str:
+    """Why two values have no order, and how to compare the one that was recorded."""
+    named = [side for side in (left, right) if isinstance(side[0], ast.Name)]
+    node, value = next((side for side in named if isinstance(side[1], str)), (named or [left])[0])
+    if len(named) == 2:
+        return f"{_described(*left)} and {_described(*right)}: they have no order"
+    if not named:
+        return f"{_quoted(left[1])} and {_quoted(right[1])} have no order"
+    return f"{_described(node, value)}: compare it like {ast.unparse(node)} == {_quoted(value)}"
+
+
+def _described(node: ast.expr, value: Any) -> str:
+    """``early_stopping is text here ("none")``."""
+    kind = "text" if isinstance(value, str) else "a number" if isinstance(value, int | float) else "a list"
+    return f"{ast.unparse(node)} is {kind} here ({_quoted(value)})"
+
+
+def _quoted(value: Any) -> str:
+    """A value as a condition writes it, so that it fits between a shell's single quotes."""
+    if not isinstance(value, str):
+        return str(value)
+    text = value if len(value) <= _SHOWN else value[: _SHOWN - 3] + "..."
+    return f'"{text}"'

@@ -190,3 +190,30 @@ def test_a_damaged_study_is_said(here, cli, quick):
         assert "study.db" in err
         assert "damaged" in err
         assert err.count("\n") == 1
+
+
+def test_the_seed_of_the_search_is_warned_of_and_a_folder_holds_one_configuration(here, cli, quick, monkeypatch):
+    from modelcmp.sweeps import trials
+
+    monkeypatch.setattr(trials, "_try_out", lambda units, listener: None)
+    cli("sweep", "-c", "sweep.yaml", "-q")
+    for seed in (123, 5):
+        (here / "t" / "runs" / f"mlp-seed-{seed}").mkdir(parents=True)
+        text = f"models: [{{name: mlp, label: mlp}}]\nepochs: 7\nseed: {seed}\n"
+        (here / "t" / "runs" / f"mlp-seed-{seed}" / "config.yaml").write_text(text)
+    code, _, err = cli("trials", "--from-sweep", "sweep", "--seeds", "123,124", "-o", "t")
+    assert code == 2
+    assert "warning: seed 123 is that of the search" in err
+    assert "epochs: 7 there, 1 here" in err  # although neither seed of the other runs may be asked for
+    code, _, err = cli("trials", "--from-sweep", "sweep", "--seeds", "77,", "-o", "t")
+    assert code == 2
+    assert "warning" not in err
+    assert "name another folder" in err
+
+
+@pytest.mark.parametrize("seeds", ["10", [], [1, 1], [1.5], [-1], [True]])
+def test_seeds_from_python_are_checked(tmp_path, seeds):
+    import modelcmp
+
+    with pytest.raises(modelcmp.ModelcmpError, match=r"^seeds: "):
+        modelcmp.trials({"models": ["mlp"]}, seeds, folder=tmp_path)

@@ -1,5 +1,6 @@
 """The packaged sweeps, how they are found and listed, and the digits of MNIST that a machine has."""
 
+import json
 import struct
 
 import numpy as np
@@ -148,3 +149,18 @@ def test_a_run_does_not_go_on_with_the_other_one(full, monkeypatch):
     check_unchanged(workspace, config, small)
     with pytest.raises(BadInput, match=r"data of .* have changed since training began \(split train, val, test\)"):
         check_unchanged(workspace, config, load_data("mnist_or_5k", root=full).digests)
+
+
+@pytest.mark.slow
+def test_the_published_study_comes_out_in_kind(cli, tmp_path, monkeypatch):
+    """facts of the study: lr 1e-3 and batch 512 win for both, and the CNN is far better than the MLP over 5 trials."""
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli("sweep", "--recipe", "mnist_study", "--quiet", "--format", "json")
+    assert code == 0, err
+    best = {m["name"]: m["best"]["params"] for m in json.loads(out)["models"]}
+    assert best == {"cnn": {"lr": 0.001, "batch_size": 512}, "mlp": {"lr": 0.001, "batch_size": 512}}
+    code, _, err = cli("trials", "--from-sweep", "sweep-mnist_study", "--best", "--seeds", "5", "--quiet")
+    assert code == 0, err
+    code, out, err = cli("significance", "trials-mnist_study", "--format", "json")
+    (difference,) = json.loads(out)["comparisons"][0]["differences"]
+    assert (difference["a"], difference["separable"], difference["n_a"]) == ("cnn", True, 5)

@@ -165,9 +165,16 @@ def test_several_objectives_make_a_front(made_up, tmp_path):
     made_up.as_well = sizes
     found = search(sweep_of(YAML + "objective: [val_accuracy, params]\n"), tmp_path / "s")
     assert [(t.params["lr"], t.params["batch_size"]) for t in front(found.trials, found.objectives)] == [(0.01, 32)]
-    with pytest.raises(BadInput, match="--by KEY"):
+    with pytest.raises(BadInput, match="--by val_accuracy"):
         chosen(found)
     assert chosen(found, "params")["mlp"].values[1] == 32
+
+
+def test_ties_in_one_objective_are_broken_by_the_others():
+    objectives = (Objective("val_accuracy", "high"), Objective("params", "low"))
+    tried = [Trial("m", i, "finished", {}, values) for i, values in enumerate([(0.7, 5.0), (0.8, 5.0), (0.8, 9.0)])]
+    assert best(tried, objectives, "params").number == 1
+    assert best(tried, objectives).number == 1
 
 
 def test_two_coordinators_do_not_share_a_folder(made_up, tmp_path):
@@ -207,15 +214,40 @@ def test_a_unit_whose_process_is_lost_three_times_has_failed(tmp_path):
 
 
 def test_the_winner_that_was_tuned_more_is_told():
-    def trials(model, count, top):
-        return tuple(Trial(model, i, "finished", {}, (top - i / 100,), steps=10) for i in range(count))
+    def trials(model, count, top, flops=100):
+        return tuple(Trial(model, i, "finished", {}, (top - i / 100,), steps=10, flops=flops) for i in range(count))
 
-    objectives = (Objective("val_accuracy", "high"),)
-    uneven = Sweep("s", "", "random", objectives, ("a", "b"), trials("a", 8, 0.9) + trials("b", 4, 0.8))
-    assert len(unfair(uneven)) == 1
-    assert "a is ahead, but was tuned more than b: 8 trials against 4 trials" in unfair(uneven)[0]
-    other = Sweep("s", "", "random", objectives, ("a", "b"), trials("a", 4, 0.9) + trials("b", 8, 0.8))
-    assert unfair(other) == []  # the loser had more
+    def told(a, b, unit="trials"):
+        return unfair(Sweep("s", "", "random", (Objective("val_accuracy", "high"),), ("a", "b"), a + b, unit))
+
+    (said,) = told(trials("a", 8, 0.9), trials("b", 4, 0.8))
+    assert "a is ahead, but was tuned more than b: 8 trials against 4 trials" in said
+    assert told(trials("a", 4, 0.9), trials("b", 8, 0.8)) == []  # the loser had more
+    assert told(trials("a", 8, 0.9, 100), trials("b", 1, 0.8, 2000), "flops") == []  # more trials, but less work
+    (said,) = told(trials("a", 1, 0.9, 2000), trials("b", 8, 0.8, 100), "flops")
+    assert "2.00k FLOPs against 800 FLOPs" in said
+
+
+def test_a_study_has_one_folder(made_up, tmp_path):
+    text = YAML + f"storage: {tmp_path / 'shared.db'}\n"
+    search(sweep_of(text), tmp_path / "one")
+    with pytest.raises(BadInput, match=r"grid/mlp' is searched from .*/one: go on there, or give"):
+        search(sweep_of(text), tmp_path / "two")
+    (tmp_path / "one").rename(tmp_path / "moved")
+    search(sweep_of(text), tmp_path / "moved")
+    assert len(made_up.trained) == 8
+
+
+def test_force_and_a_storage_of_its_own_name(made_up, tmp_path):
+    from modelcmp.sweeps.folder import start_over
+
+    for suffix in ("db", "journal"):
+        folder, config = tmp_path / suffix, sweep_of(YAML + f"storage: mine.{suffix}\n")
+        search(config, folder)
+        other = sweep_of(YAML.replace("[32, 256]", "[64]") + f"storage: mine.{suffix}\n")
+        start_over(folder, other)
+        assert len(search(other, folder).trials) == 4
+        assert search(other, folder).trials  # and again
 
 
 # -- real processes, really killed ------------------------------------------------------------------------
@@ -282,3 +314,23 @@ def test_no_trial_is_lost_or_doubled_by_kill_9(tmp_path):
 @pytest.mark.parametrize("seed", range(4))
 def test_nor_by_many_kills(tmp_path, seed):
     check_nothing_lost_or_doubled(tmp_path, coordinators=(0, 1, 3), workers=(4, 5, 6), seed=seed)
+
+
+def test_a_running_search_may_be_listed_from_outside(made_up, tmp_path, monkeypatch):
+    """With pruning, each trial opens the study once more in this process: its locks on the file must stay."""
+    look = (
+        "from modelcmp.sweeps.listing import list_sweep\n"
+        f"print([t.state for t in list_sweep({str(tmp_path / 's')!r}).trials].count('finished'))"
+    )
+    seen = []
+
+    def run(unit, listener, sign):
+        unit.reports.report(1, 0.5)
+        done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+        seen.append(int(done.stdout))
+        return made_up(unit, listener, sign)
+
+    monkeypatch.setattr(crew, "run_unit", run)
+    found = search(sweep_of(YAML + "pruning: median\n"), tmp_path / "s")
+    assert seen == list(range(8))  # whoever looks sees all that was recorded
+    assert [t.state for t in found.trials] == ["finished"] * 8

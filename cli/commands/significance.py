@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FORMATS = (*opt.FORMATS, "latex")
 _SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex"}
+_PLAIN = (".txt", "")  # the table
 _DEFAULT = "test_accuracy"
 
 
@@ -70,6 +71,7 @@ def significance(
     from modelcmp.sweeps.statistics.significance import significance as judge
     from modelcmp.training.grouping import group_notes, load_groups
 
+    _check_suffix(format, output)
     style = opt.choose_format(format, output, _FORMATS, _SUFFIXES)
     keys = _keys(by)
     _check_plot(plot, keys)
@@ -100,6 +102,18 @@ def _keys(by: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(check_key(name).key for name in names))
 
 
+def _check_suffix(format: str | None, output: Path | None) -> None:
+    """Refuses a name that asks for a format that there is not; raises BadInput."""
+    from modelcmp.errors import BadInput
+
+    known = (*_SUFFIXES, *_PLAIN)
+    if format is None and output is not None and output.suffix.lower() not in known:
+        raise BadInput(
+            f"cannot tell the format of {output} from its suffix: end its name in .csv, .json, .md, .tex or .txt, or "
+            f"give --format"
+        )
+
+
 def _check_plot(plot: Path | None, keys: Sequence[str]) -> None:
     from modelcmp.errors import BadInput
 
@@ -114,13 +128,29 @@ def _measured(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
     from modelcmp.training.summary import RANK_KEYS, chosen_key
 
     known = [key for key in known_keys(groups) if RANK_KEYS[key].better is not None]
+    if not known:
+        raise BadInput(_none_left(groups, ", ".join(keys) or f"{_DEFAULT} (what is compared without --by)"))
     chosen = list(keys) or [
         _DEFAULT if _DEFAULT in known else chosen_key([r for g in groups for r in g.results], None).key
     ]
     for key in chosen:
         if key not in known:
-            raise BadInput(f"no run has a {key}: they have {', '.join(known) or 'no figure at all'}")
+            raise BadInput(f"no run has a {key}: they have {', '.join(known)}")
     return chosen
+
+
+def _none_left(groups: Sequence[Group], wanted: str) -> str:
+    """Why there is no figure at all, and what to do."""
+    from collections import Counter
+
+    results = [r for group in groups for r in group.results]
+    counted = Counter(r.status for r in results)
+    states = " and ".join(f"{n} {'are' if status == 'finished' else ''} {status}" for status, n in counted.items())
+    states = " ".join(states.split())
+    first = next((r for r in results if r.message), None)
+    why = f" (the first, {first.name}: {first.message})" if first else ""
+    advice = "lower the learning rate or clip gradients" if counted["diverged"] else "mend the cause"
+    return f"no run has a figure, and so no {wanted}: of {len(results)} {states}{why}; {advice}, and train them again"
 
 
 def _show(found: Sequence[Significance], style: str, output: Path | None, notes: Sequence[str]) -> None:
@@ -129,11 +159,11 @@ def _show(found: Sequence[Significance], style: str, output: Path | None, notes:
 
     if style == "table":
         width = screen.stdout().width if output is None else 120
-        screen.show([part for s in found for part in tables.screens(s, width)], output)
+        screen.show(tables.screens(found, width), output)
     elif style == "json":
         screen.write_text(files.significance_json(found, notes), output)
     elif style == "csv":
         screen.write_text(files.significance_csv(found), output)
     else:
         write = tables.markdown if style == "markdown" else tables.latex_tables
-        screen.write_text("\n".join(write(s) for s in found), output)
+        screen.write_text(write(found), output)

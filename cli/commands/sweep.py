@@ -194,7 +194,8 @@ def _report(done: Sweep, folder: Path, style: str, written: list[Path]) -> int:
 
         screen.note(f"wrote {', '.join(p.name for p in written)} into {near(folder.absolute())}")
         if not without:
-            screen.note(f"next: compare-models trials --from-sweep {near(folder.absolute())} --best --seeds 5")
+            by = f"--by {done.objectives[0].key}" if len(done.objectives) > 1 else "--best"
+            screen.note(f"next: compare-models trials --from-sweep {near(folder.absolute())} {by} --seeds 5")
     return 1 if without else 0
 
 

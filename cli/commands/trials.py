@@ -90,15 +90,19 @@ def trials(
         document: Any = None
     else:
         configs, name, first, document = _from_config(config, recipe, set_ or [], chosen, best or by is not None)
+    from modelcmp.sweeps.seeds import parse_seeds
     from modelcmp.training.places import located
 
+    chosen_seeds = parse_seeds(seeds, first)
+    if from_sweep is not None and first - 1 in chosen_seeds:
+        screen.warn(f"seed {first - 1} is that of the search and helped to choose: its figures are too good")
     with listening(quiet) as listener, located(document), redirect_stdout(sys.stderr):
         from modelcmp.sweeps.crew import Means
-        from modelcmp.sweeps.trials import parse_seeds, run_trials
+        from modelcmp.sweeps.trials import run_trials
 
         folder = out_dir or default_folder("trials", name)
         means = Means(jobs, engine, address, gpus, cpus)
-        done = run_trials(configs, parse_seeds(seeds, first), folder, means, listener)
+        done = run_trials(configs, chosen_seeds, folder, means, listener)
     return _report(done, style, keys)
 
 
@@ -160,7 +164,8 @@ def _report(done: Seeded, style: str, keys: tuple[str, ...]) -> int:
         )
         place = near(done.folder.absolute())
         screen.note(f"wrote {', '.join(p.name for p in written)} into {place}")
-        screen.note(f"more: compare-models significance {place} --by {','.join(keys)}")
+        if sum(any(r.status == "finished" for r in group.results) for group in groups) > 1:
+            screen.note(f"more: compare-models significance {place} --by {','.join(keys)}")
     else:
         screen.write_text(trials_text(groups, style, keys), None)
     for words in unreadable:

@@ -41,16 +41,28 @@ def connect(options: Options) -> bool:
     if ray.is_initialized():
         _check_same(ray, options)
         return False
-    address = options.address or os.environ.get("RAY_ADDRESS") or "local"
+    address = _address(options)
     _check_reachable(address)
     try:
         with _importable():
             ray.init(address=address, runtime_env=_plain(options), log_to_driver=False, logging_level="ERROR",
                      **(_own(options) if address == "local" else {}))  # fmt: skip
     except (Exception, SystemExit) as error:  # Ray exits when what listens there is no Ray
+        if isinstance(error, ConnectionError) and "Could not find any running Ray" in str(error):
+            raise ModelcmpError(
+                "no Ray cluster is running on this machine or at RAY_ADDRESS: start one with `ray start --head`, "
+                "or leave --address out"
+            ) from error
         hint = "is it the same version of Ray, and does it want a token (RAY_AUTH_MODE=token)?"
         raise ModelcmpError(f"cannot use Ray at {address}: {one_line(error)}: {hint}") from error
     return True
+
+
+def _address(options: Options) -> str:
+    """Where the cluster is; ``auto`` is what RAY_ADDRESS names, as it is to Ray, else this machine's own."""
+    if options.address and options.address != "auto":
+        return options.address
+    return os.environ.get("RAY_ADDRESS") or options.address or "local"
 
 
 def room(options: Options) -> int:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -92,15 +93,42 @@ def csv_text(rows: Iterable[Row], errors: Sequence[ModelFailure] = ()) -> str:
     return out.getvalue()
 
 
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, text: Sequence[str] = ()) -> str:
-    """A GitHub table; the first ``left`` columns and those headed ``text`` are text, the others figures."""
+def markdown_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, text: Sequence[str] = (), markup: bool = False
+) -> str:
+    """A GitHub table; the first ``left`` columns and those headed ``text`` are text, the others figures.
+
+    Cells are shown as they are; ``markup`` leaves them the marks of Markdown (code spans, emphasis).
+    """
     rule = ["---" if i < left or head in text else "---:" for i, head in enumerate(heads)]
-    lines = [heads, rule, *rows]
-    return "".join("| " + " | ".join(_cell(c) for c in line) + " |\n" for line in lines)
+    written = _marked_up if markup else _cell
+    lines = [[written(c) for c in heads], rule, *([written(c) for c in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _marked_up(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return markdown_text(text).replace("|", "\\|")
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is, on one line.
+
+    >>> print(markdown_text("*a* val_loss _b_ `c`"))
+    \\*a\\* val_loss \\_b\\_ \\`c\\`
+    """
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("\\", "\\\\").replace("<", "&lt;")
+    text = re.sub(r"[*`~]", r"\\\g<0>", text).replace("](", "]\\(").replace("\n", " ")
+    return re.sub(r"_+", _underscores, text)
+
+
+def _underscores(found: re.Match[str]) -> str:
+    """Within a word they are no emphasis."""
+    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    return found[0] if before.isalnum() and after.isalnum() else found[0].replace("_", "\\_")
 
 
 def comparison_markdown(comparison: Comparison, columns: Sequence[Metric], summary: Sequence[str] = ()) -> str:

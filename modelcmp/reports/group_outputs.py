@@ -12,7 +12,7 @@ from .export import csv_text, json_text
 from .fairness_table import fairness_table
 from .group_ranking import group_key, rank_groups
 from .group_rows import document, flat_row, json_row, known_keys
-from .group_table import best_line, group_lines, group_markdown, group_tables, hidden_settings
+from .group_table import best_line, group_lines, group_markdown, group_tables, unsaid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,7 +24,7 @@ def screens(
     groups: Sequence[Group], width: int, by: str | None = None, significance: Significance | None = None,
     top: int | None = None, fairness: bool = False,
 ) -> list[RenderableType]:  # fmt: skip
-    """The ranked table, what it cannot say, and the winner in words; ``top`` shows the first ones of all.
+    """The ranked table, what it cannot say, and the winner in words; ``top`` shows the first ones of all groups.
 
     ``fairness`` puts the whole table of settings before them. Raises UnknownName.
     """
@@ -32,9 +32,7 @@ def screens(
     everyone = rank_groups(groups, by, significance)
     shown = everyone[:top]
     before = [fairness_table([_first(r.group) for r in shown], width)] if fairness and len(shown) > 1 else []
-    lines = group_lines(shown, entry, hidden_settings(shown, width, entry))
-    if len(shown) < len(everyone):
-        lines.append(f"The first {len(shown)} of {len(everyone)} groups.")
+    lines = group_lines(shown, entry, *unsaid(shown, width, entry))
     return [*before, *group_tables(shown, width, entry), *lines, *_verdict(groups, by, significance)]
 
 

@@ -21,6 +21,7 @@ class RankedGroup:
 
     group: Group
     spread: Spread  # of that figure
+    among: int  # groups that were ranked together, whether or not all are shown
     place: int | None  # from 1; None without the figure
     medal: str = ""
     letters: str = ""  # two groups that share one cannot be told apart
@@ -48,7 +49,7 @@ def rank_groups(
     )
     letters = significance.letters if significance is not None else {}
     return [
-        RankedGroup(group, spread, place, medals.get(place or 0, ""), letters.get(group.name, ""))
+        RankedGroup(group, spread, len(found), place, medals.get(place or 0, ""), letters.get(group.name, ""))
         for (group, spread), place in zip(found, places, strict=True)
     ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..environment import environment
-from ..training.grouping import Group, group_notes, seed_of
+from ..training.grouping import Group, counted_runs, group_notes, seed_of
 from ..training.results import RunResult
 from ..training.summary import RANK_KEYS, RankKey, ranked_value
 from .export import SCHEMA, plain
@@ -43,7 +43,7 @@ def known_keys(groups: Iterable[Group]) -> list[str]:
 
 def flat_row(group: Group, keys: Sequence[str]) -> Row:
     """A group for CSV: of each figure mean, std, n, low, high, and a column a seed (``test_loss_seed_1``)."""
-    missing = Counter(r.status for r in group.results if r.status != "finished")
+    missing = Counter(r.status for r in _each_seed_once(group) if r.status != "finished")
     row: Row = {
         "name": group.name,
         "model": group.runs[0].result.model,
@@ -57,6 +57,10 @@ def flat_row(group: Group, keys: Sequence[str]) -> Row:
         row |= {f"{key}_{part}": value for part, value in _figures(found).items()}
         row |= {f"{key}_seed_{seed}": value for seed, value in by_seed(group, RANK_KEYS[key]).items()}
     return row
+
+
+def _each_seed_once(group: Group) -> list[RunResult]:
+    return [run.result for run in counted_runs(group, lambda r: r.status == "finished")]
 
 
 def _figures(found: Spread) -> Row:

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.table import Table
 
-from ..training.grouping import Group, group_notes, setting_text
+from ..training.grouping import Group, counted_runs, group_notes, setting_text
+from ..training.results import RunResult
 from ..training.summary import BROKEN, RANK_KEYS, RankKey
 from .export import markdown_table
 from .group_ranking import RankedGroup
 from .group_rows import spreads
-from .spreads import NOTHING, mean_text
+from .spreads import NOTHING, count_text, mean_text
 from .tables import NAME_WIDTH, Column, split_tables
 from .training_table import in_sentence, markdown_lines
 
@@ -29,22 +30,27 @@ _LINES = 12  # of groups that are not complete
 def group_tables(ranked: Sequence[RankedGroup], width: int, entry: RankKey) -> list[Table]:
     """One table, best first: as many of the differing settings as fit, then as many figures as fit.
 
-    ``hidden_settings`` names what is left out.
+    ``unsaid`` names what is left out.
     """
     columns = _laid_out(ranked, width, entry)[0]
     names = _labels(ranked)
     return split_tables(names, columns, width, name_width=_name_width(names), marks=_marks(ranked))
 
 
-def hidden_settings(ranked: Sequence[RankedGroup], width: int, entry: RankKey) -> list[str]:
-    """Differing settings that the table has no room for."""
-    return _laid_out(ranked, width, entry)[1]
+def unsaid(ranked: Sequence[RankedGroup], width: int, entry: RankKey) -> tuple[list[str], bool]:
+    """Differing settings that the table has no room for, and whether any of its cells has a ±."""
+    columns, hidden = _laid_out(ranked, width, entry)
+    return hidden, _has_spread(columns)
+
+
+def _has_spread(columns: Sequence[Column]) -> bool:
+    return any("±" in cell for column in columns if column.justify == "right" for cell in column.cells)
 
 
 def _laid_out(ranked: Sequence[RankedGroup], width: int, entry: RankKey) -> tuple[list[Column], list[str]]:
     """The columns that fit, and the settings that do not."""
     main = _figure_column(ranked, entry, state=True)
-    runs = Column("Runs", tuple(_runs(r.group, r.spread.values) for r in ranked))
+    runs = Column("Runs", tuple(count_text([r.spread]) for r in ranked))
     letters = [Column("≈", tuple(r.letters for r in ranked), "left")] if any(r.letters for r in ranked) else []
     room = width - 3 - (5 if _marks(ranked) else 0) - _name_width(_labels(ranked))
     room -= sum(c.width for c in (main, runs, *letters))
@@ -101,12 +107,6 @@ def _others(ranked: Sequence[RankedGroup], entry: RankKey) -> list[RankKey]:
     return [e for e in entries if any(e.value(r) is not None for r in results)]
 
 
-def _runs(group: Group, values: Sequence[float]) -> str:
-    """``5``, or ``4/5`` where one has no figure."""
-    total = len(group.runs)
-    return f"{total}" if len(values) == total else f"{len(values)}/{total}"
-
-
 def _labels(ranked: Sequence[RankedGroup]) -> list[str]:
     """The models' labels: the settings have columns of their own."""
     return [r.group.label for r in ranked]
@@ -119,7 +119,7 @@ def _name_width(names: Sequence[str]) -> int:
 
 
 def _marks(ranked: Sequence[RankedGroup]) -> list[str] | None:
-    if len(ranked) < 2:
+    if not ranked or ranked[0].among < 2:
         return None
     return [r.medal or ("" if r.place is None else f"{r.place}") for r in ranked]
 
@@ -127,13 +127,13 @@ def _marks(ranked: Sequence[RankedGroup]) -> list[str] | None:
 # -- what the table cannot say --------------------------------------------------------------------
 
 
-def group_lines(ranked: Sequence[RankedGroup], entry: RankKey, hidden: Sequence[str] = ()) -> list[str]:
-    """The order, what ± is, what has no column, and which runs are missing and why."""
-    several = any(r.spread.std is not None for r in ranked)
+def group_lines(
+    ranked: Sequence[RankedGroup], entry: RankKey, hidden: Sequence[str] = (), spread: bool = False
+) -> list[str]:
+    """The order, what ± is where a ``spread`` is shown, what has no column, and which runs are missing and why."""
     label = in_sentence(entry.label)
-    lines = [f"Ranked by the mean of {label} over seeds." if several else f"Ranked by {label}, of one run each."]
-    lines = lines if len(ranked) > 1 else []
-    if several:
+    lines = _order_lines(ranked, label)
+    if spread:
         lines.append("± is one standard deviation over seeds (n - 1), not an interval.")
     if any(r.letters for r in ranked):
         lines.append(f"Groups that share a letter (≈) cannot be told apart in {label}.")
@@ -142,6 +142,33 @@ def group_lines(ranked: Sequence[RankedGroup], entry: RankKey, hidden: Sequence[
         lines.append(f"Without a column of their own: {names} (--format markdown, csv and json have them).")
     groups = [r.group for r in ranked]
     return [*lines, *missing_lines(groups, (entry.key,)), *group_notes(groups)]
+
+
+def _order_lines(ranked: Sequence[RankedGroup], label: str) -> list[str]:
+    """What the order is by, and of how many groups these are the first."""
+    if not ranked or ranked[0].among < 2:
+        return []
+    lines = [f"Ranked by {label}, of one run each."]
+    if any(len(r.spread.values) + sum(r.spread.missing.values()) > 1 for r in ranked):
+        lines = [f"Ranked by the mean of {label} over seeds."]
+    if all(r.place is None for r in ranked):
+        lines = [f"Not ranked: no run has a figure for {label}."]
+    if len(ranked) < ranked[0].among:
+        lines.append(cut_words(len(ranked), ranked[0].among, "groups"))
+    return lines
+
+
+def cut_words(shown: int, among: int, what: str) -> str:
+    """How many of a ranking are shown.
+
+    >>> cut_words(1, 8, "groups"), cut_words(3, 8, "runs")
+    ('Only the best of 8 groups is shown.', 'Only the first 3 of 8 runs are shown.')
+    """
+    return (
+        f"Only the best of {among} {what} is shown."
+        if shown == 1
+        else (f"Only the first {shown} of {among} {what} are shown.")
+    )
 
 
 def missing_lines(groups: Sequence[Group], keys: Sequence[str]) -> list[str]:
@@ -153,10 +180,11 @@ def missing_lines(groups: Sequence[Group], keys: Sequence[str]) -> list[str]:
 
 def _missing(group: Group, keys: Sequence[str]) -> str:
     """``2 of 5 diverged (the loss is NaN at step 212)``."""
-    total = len(group.runs)
-    counted = Counter(r.status for r in group.results if r.status != "finished")
-    words = [f"{n} of {total} {_were(status, n)}{_why(group, status)}" for status, n in counted.items()]
-    finished = [r for r in group.results if r.status == "finished"]
+    results = [run.result for run in counted_runs(group, lambda r: r.status == "finished")]
+    total = len(results)
+    counted = Counter(r.status for r in results if r.status != "finished")
+    words = [f"{n} of {total} {_were(status, n)}{_why(results, status)}" for status, n in counted.items()]
+    finished = [r for r in results if r.status == "finished"]
     for key in keys:
         if without := sum(RANK_KEYS[key].value(r) is None for r in finished):
             words.append(f"{without} of {total} finished without {in_sentence(RANK_KEYS[key].label)}")
@@ -168,9 +196,9 @@ def _were(status: str, n: int) -> str:
     return {"pruned": f"{verb} pruned", "stopped": f"{verb} stopped", "running": "not at an end"}.get(status, status)
 
 
-def _why(group: Group, status: str) -> str:
+def _why(results: Sequence[RunResult], status: str) -> str:
     """The first reasons, each once."""
-    reasons = list(dict.fromkeys(r.message for r in group.results if r.status == status and r.message))
+    reasons = list(dict.fromkeys(r.message for r in results if r.status == status and r.message))
     more = f"; {len(reasons) - _REASONS} further reasons" if len(reasons) > _REASONS else ""
     return f" ({'; '.join(reasons[:_REASONS])}{more})" if reasons else ""
 
@@ -196,11 +224,13 @@ def group_markdown(ranked: Sequence[RankedGroup], entry: RankKey) -> str:
     settings = [_setting_column(ranked, key) for key in keys]
     letters = [Column("≈", tuple(r.letters for r in ranked), "left")] if any(r.letters for r in ranked) else []
     figures = [_figure_column(ranked, e) for e in _others(ranked, entry)]
-    runs = Column("Runs", tuple(_runs(r.group, r.spread.values) for r in ranked))
+    runs = Column("Runs", tuple(count_text([r.spread]) for r in ranked))
     columns = [*settings, _figure_column(ranked, entry, state=True), *letters, *figures, runs]
     marks = _marks(ranked) or [""] * len(ranked)
     front = [f"{mark} {name}".strip() for mark, name in zip(marks, _labels(ranked), strict=True)]
     rows = [[name, *(c.cells[i] for c in columns)] for i, name in enumerate(front)]
     text = [c.head for c in columns if c.justify == "left"]
     table = markdown_table(["Model", *(c.head for c in columns)], rows, text=text)
-    return table + "".join(f"\n{line}\n" for line in markdown_lines(group_lines(ranked, entry)))
+    return table + "".join(
+        f"\n{line}\n" for line in markdown_lines(group_lines(ranked, entry, (), _has_spread(columns)))
+    )

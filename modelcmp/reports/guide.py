@@ -21,7 +21,10 @@ def metric_table() -> str:
             for m in METRICS.values()
             if m.section == section
         ]
-        parts.append(f"### {title}\n\n" + markdown_table(["Key", "Better", "Meaning", "How to read it"], rows, left=4))
+        parts.append(
+            f"### {title}\n\n"
+            + markdown_table(["Key", "Better", "Meaning", "How to read it"], rows, left=4, markup=True)
+        )
     return "\n".join(parts)
 
 
@@ -33,7 +36,7 @@ def formula_table() -> str:
     for name, formula in FORMULAS.items():
         ops[(formula.kind, _first_sentence(formula.function.__doc__))].append(name.removeprefix("aten."))
     rows = [[kind, ", ".join(f"`{n}`" for n in names), text] for (kind, text), names in ops.items()]
-    return markdown_table(["Kind", "Operations", "Cost"], rows, left=3)
+    return markdown_table(["Kind", "Operations", "Cost"], rows, left=3, markup=True)
 
 
 def coefficient_table() -> str:
@@ -51,7 +54,9 @@ def coefficient_table() -> str:
         ]
         for c in COEFFICIENTS.values()
     ]
-    return markdown_table(["Coefficient", "Data sheet", "GPUs", "CPUs", "Fitted within", "Meaning"], rows, left=1)
+    return markdown_table(
+        ["Coefficient", "Data sheet", "GPUs", "CPUs", "Fitted within", "Meaning"], rows, left=1, markup=True
+    )
 
 
 def _first_sentence(doc: str | None) -> str:
@@ -67,14 +72,14 @@ def config_table() -> str:
         [f"`{name}`", _standard(field.is_required(), field.default), field.description or ""]
         for name, field in Config.model_fields.items()
     ]
-    return markdown_table(["Key", "Default", "Meaning"], rows, left=3)
+    return markdown_table(["Key", "Default", "Meaning"], rows, left=3, markup=True)
 
 
 def measure_table() -> str:
     """What a diff measures of each pair of tensors."""
     from ..diffing.measures import MEASURES
 
-    return markdown_table(["Key", "Meaning"], [[f"`{m.key}`", m.meaning] for m in MEASURES], left=2)
+    return markdown_table(["Key", "Meaning"], [[f"`{m.key}`", m.meaning] for m in MEASURES], left=2, markup=True)
 
 
 def _standard(required: bool, value: Any) -> str:

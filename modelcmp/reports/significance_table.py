@@ -10,9 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import units
+from ..sweeps.statistics.records import CONFIGURED
 from ..training.summary import RANK_KEYS
 from .export import markdown_table
-from .significance_words import difference_text, effect_text, interval_text, p_text, verdict_text
+from .significance_lines import blocks, compared, pair_name, shown
+from .significance_words import difference_text, effect_text, interval_text, p_text, possible, verdict_text
 from .significance_words import sentences as sentences
 from .spreads import NOTHING, latex, mean_latex, mean_text
 from .tables import NAME_WIDTH, Column, split_tables
@@ -23,79 +25,76 @@ if TYPE_CHECKING:
 
     from ..sweeps.statistics.records import Difference, Significance, Spread
 
-_MOST_PAIRS = 45
-_MOST_NOTES = 8
+
+def screens(found: Sequence[Significance], width: int) -> list[RenderableType]:
+    """Of each figure the groups, the pairs, both kinds of doubt where both are known, and the sentences."""
+    below, at_end = blocks(found, every_pair=False)
+    parts: list[RenderableType] = []
+    for significance, lines in zip(found, below, strict=True):
+        parts += [*_figure_tables(significance, width), *(Text(line) for line in lines)]
+    return parts + ([Text(""), *(Text(line) for line in at_end)] if at_end else [])
 
 
-def screens(significance: Significance, width: int) -> list[RenderableType]:
-    """The groups, the pairs, both kinds of doubt where both are known, and the sentences."""
-    entry = RANK_KEYS[significance.metric]
-    names = [s.name for s in significance.spreads]
-    parts: list[RenderableType] = [*_tables(names, _group_columns(significance), width, entry.label, "Model")]
-    pairs = _shown(significance)
-    if pairs:
-        parts += _pair_tables(pairs, significance, width)
-    return [*parts, *(Text(line) for line in lines(significance))]
-
-
-def lines(significance: Significance) -> list[str]:
-    """What stands below the tables: the verdict, what intervals are, notes of single pairs, and what cannot be said."""
-    more = len(_compared(significance)) - len(_shown(significance))
-    noted = [f"{_pair_name(d)}: {'; '.join(d.notes)}." for d in _compared(significance) if d.notes]
-    hidden = len(noted) - _MOST_NOTES
-    said = sentences(significance)
-    return [
-        *said[: len(said) - len(significance.notes)],
-        *([f"{more} more pairs are in the files (--format csv)."] if more else []),
-        *_explained(significance),
-        *noted[:_MOST_NOTES],
-        *([f"Notes on {hidden} more pairs are in the files."] if hidden > 0 else []),
-        *significance.notes,
+def markdown(found: Sequence[Significance]) -> str:
+    """The same as GitHub tables, of all pairs."""
+    below, at_end = blocks(found, every_pair=True)
+    texts = [
+        _markdown_tables(s) + "".join(f"\n{line}\n" for line in markdown_lines(lines))
+        for s, lines in zip(found, below, strict=True)
     ]
+    return "\n".join([*texts, *(f"{line}\n" for line in markdown_lines(at_end))])
 
 
-def markdown(significance: Significance) -> str:
-    """The same as GitHub tables."""
+def latex_tables(found: Sequence[Significance]) -> str:
+    """Both tables of each figure for LaTeX with the package booktabs, the sentences as comments."""
+    below, at_end = blocks(found, every_pair=True)
+    texts = [_latex_tables(s) + _comments(lines) for s, lines in zip(found, below, strict=True)]
+    return "\n".join([*texts, *([_comments(at_end)] if at_end else [])])
+
+
+def _figure_tables(significance: Significance, width: int) -> list[Table]:
+    """Groups and pairs; where names of pairs have no room groups are numbered, and pairs are written ``1 - 2``."""
+    entry, names = RANK_KEYS[significance.metric], [s.name for s in significance.spreads]
+    pairs, columns = shown(significance), _group_columns(significance)
+    written = [pair_name(d) for d in pairs]
+    if pairs and not _has_room(written, _pair_columns(pairs, significance), width):
+        written = [f"{names.index(d.a) + 1} - {names.index(d.b) + 1}" for d in pairs]
+        names = [f"{i}: {name}" for i, name in enumerate(names, 1)]
+    parts = _tables(names, columns, width, entry.label, "Model")
+    return parts + (_pair_tables(written, pairs, significance, width) if pairs else [])
+
+
+def _markdown_tables(significance: Significance) -> str:
     entry = RANK_KEYS[significance.metric]
     text = f"### {entry.label}\n\n" + _markdown_table(
         "Model", [s.name for s in significance.spreads], _group_columns(significance)
     )
-    pairs = _compared(significance)
+    pairs = compared(significance)
     if pairs:
         columns = [*_pair_columns(pairs, significance), *_effect_column(pairs)]
         columns += _doubt_columns(pairs, significance)[1:]
-        text += "\n" + _markdown_table("A - B", [_pair_name(d) for d in pairs], columns)
-    return text + "".join(f"\n{line}\n" for line in markdown_lines(lines(significance)))
+        text += "\n" + _markdown_table("A - B", [pair_name(d) for d in pairs], columns)
+    return text
 
 
-def latex_tables(significance: Significance) -> str:
-    """Both tables for LaTeX with the package booktabs, the sentences as comments."""
+def _latex_tables(significance: Significance) -> str:
     entry = RANK_KEYS[significance.metric]
     groups = _group_columns(significance)
     means = tuple(mean_latex(s, entry) for s in significance.spreads)
     text = _tabular("Model", [s.name for s in significance.spreads], groups, {0: means})
-    pairs = _compared(significance)
+    pairs = compared(significance)
     if pairs:
         text += "\n" + _tabular(
-            "A $-$ B", [_pair_name(d) for d in pairs], [*_pair_columns(pairs, significance), *_effect_column(pairs)], {}
+            "A $-$ B", [pair_name(d) for d in pairs], [*_pair_columns(pairs, significance), *_effect_column(pairs)], {}
         )
-    return text + "".join(f"% {' '.join(line.split())}\n" for line in lines(significance))
+    return text
+
+
+def _comments(lines: Sequence[str]) -> str:
+    return "".join(f"% {' '.join(line.split())}\n" for line in lines)
 
 
 # -- columns --------------------------------------------------------------------------------------
-
-
-def _compared(significance: Significance) -> list[Difference]:
-    """Pairs of which both have the figure."""
-    return [d for d in significance.differences if d.difference is not None]
-
-
-def _shown(significance: Significance) -> list[Difference]:
-    return _compared(significance)[:_MOST_PAIRS]
-
-
-def _pair_name(d: Difference) -> str:
-    return f"{d.a} - {d.b}"
 
 
 def _group_columns(significance: Significance) -> list[Column]:
@@ -116,14 +115,15 @@ def _group_columns(significance: Significance) -> list[Column]:
 def _mean_interval(s: Spread, significance: Significance) -> str:
     """Of the mean, with its digits."""
     entry = RANK_KEYS[significance.metric]
-    if s.low is None or s.high is None or s.mean is None:
+    if s.low is None or s.high is None or s.mean is None or entry.key in CONFIGURED:
         return NOTHING
+    low, high = possible(s.low, s.high, entry)
     if entry.unit not in ("share", "loss"):
-        return f"{entry.written(s.low)} to {entry.written(s.high)}"
+        return f"{entry.written(low)} to {entry.written(high)}"
     scale = 100 if entry.unit == "share" else 1
     head = mean_text(s, entry).split(" ")[0]
     digits = len(head.partition(".")[2])
-    return f"{scale * s.low:.{digits}f} to {scale * s.high:.{digits}f}"
+    return f"{scale * low:.{digits}f} to {scale * high:.{digits}f}"
 
 
 def _count(s: Spread) -> str:
@@ -142,7 +142,7 @@ def _pair_columns(pairs: Sequence[Difference], significance: Significance) -> li
         Column("Points" if entry.unit == "share" else "Differs by", tuple(difference_text(d, entry) for d in pairs)),
         Column(_interval_head(significance), tuple(interval_text(d.low, d.high, d, entry) for d in pairs)),
         Column("p (Holm)" if len(pairs) > 1 else "p", tuple(p_text(d.p_adjusted) for d in pairs)),
-        Column("Verdict", tuple(verdict_text(d, entry) for d in pairs), "left"),
+        Column("Verdict", tuple(verdict_text(d) for d in pairs), "left"),
         Column("Seeds", tuple(NOTHING if d.seeds_needed is None else str(d.seeds_needed) for d in pairs)),
     ]
     return [c for c in columns if c.head != "Seeds" or any(cell != NOTHING for cell in c.cells)]
@@ -164,35 +164,13 @@ def _doubt_columns(pairs: Sequence[Difference], significance: Significance) -> l
     ]
 
 
-def _explained(significance: Significance) -> list[str]:
-    """What the columns are, where they need it."""
-    pairs = _compared(significance)
-    entry = RANK_KEYS[significance.metric]
-    found = []
-    if sum(d.p is not None for d in pairs) > 1:
-        found.append(
-            f"p-values are adjusted for {sum(d.p is not None for d in pairs)} pairs (Holm); intervals are of each "
-            f"pair alone, so that one may leave out 0 where the pair is not separable."
-        )
-    if any(d.seeds_needed is not None for d in pairs):
-        found.append(
-            "Seeds: how many of each model in all would separate a difference of this size and spread in 4 of 5 "
-            "attempts; after few seeds that is a rough guess."
-        )
-    if any(d.test_low is not None for d in pairs):
-        found.append(
-            f"Other examples: the interval over the examples of the {entry.split} split for these very weights (paired "
-            f"bootstrap); neither interval holds the other's doubt."
-        )
-    return found
-
-
 # -- drawing --------------------------------------------------------------------------------------
 
 
-def _pair_tables(pairs: Sequence[Difference], significance: Significance, width: int) -> list[Table]:
+def _pair_tables(
+    names: Sequence[str], pairs: Sequence[Difference], significance: Significance, width: int
+) -> list[Table]:
     """One table, and a second one of what does not fit: the effect, and both kinds of doubt."""
-    names = [_pair_name(d) for d in pairs]
     columns, effect = _pair_columns(pairs, significance), _effect_column(pairs)
     doubts = _doubt_columns(pairs, significance)
     first = _tables(names, [*columns, *effect], width, "Differences", "A - B")
@@ -202,18 +180,32 @@ def _pair_tables(pairs: Sequence[Difference], significance: Significance, width:
     return first + (_tables(names, doubts, width, title, "A - B") if doubts else [])
 
 
+def _two_lines(names: Sequence[str]) -> list[str]:
+    return [name.replace(" - ", " -\n") for name in names]
+
+
+def _longest(names: Sequence[str]) -> int:
+    return max(cell_len(line) for name in names for line in name.split("\n"))
+
+
+def _has_room(names: Sequence[str], columns: Sequence[Column], width: int) -> bool:
+    """Whether names of pairs stand whole beside these columns, at worst on two lines."""
+    return _longest(_two_lines(names)) <= max(width - 3 - sum(c.width for c in columns), NAME_WIDTH - 5)
+
+
 def _tables(names: Sequence[str], columns: Sequence[Column], width: int, title: str, head: str) -> list[Table]:
     """One table with whole names where that fits, else with pairs on two lines, else with folded names."""
     room = width - 3 - sum(c.width for c in columns)
-    for written in (names, [name.replace(" - ", " -\n") for name in names]):
-        longest = max(cell_len(line) for name in written for line in name.split("\n"))
+    for written in (names, _two_lines(names)):
+        longest = _longest(written)
         if longest <= room:
             return split_tables(written, columns, width, title=title, head=head, name_width=longest)
     return split_tables(names, columns, width, title=title, head=head, name_width=max(room, NAME_WIDTH - 5))
 
 
 def _markdown_table(head: str, names: Sequence[str], columns: Sequence[Column]) -> str:
-    rows = [[name.replace("*", "\\*"), *(c.cells[i] for c in columns)] for i, name in enumerate(names)]
+    # An entity: a backslash would itself be made plain in a cell.
+    rows = [[name.replace("*", "&#42;"), *(c.cells[i] for c in columns)] for i, name in enumerate(names)]
     words = [c.head for c in columns if c.justify == "left"]
     return markdown_table([head, *(c.head for c in columns)], rows, text=words)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import units
+from ..sweeps.statistics.records import CONFIGURED
 from ..training.summary import RANK_KEYS, RankKey
 
 if TYPE_CHECKING:
@@ -50,13 +51,22 @@ def pair_sentence(d: Difference, significance: Significance) -> str:
     if d.difference is None:
         return f"{d.a} and {d.b} cannot be compared in {label}"
     entry = RANK_KEYS[d.metric]
-    ahead, behind = (d.a, d.b) if _margin(d.difference, entry) >= 0 else (d.b, d.a)
     by = f"by {amount(d, entry)}{' points' if entry.unit == 'share' else ''}"
+    if d.metric in CONFIGURED:
+        return f"{d.a} is better than {d.b} in {label} {by}" if d.separable else f"{d.a} and {d.b} are equal in {label}"
     doubt = _doubt(d, significance, entry)
     if d.separable:
-        return f"{ahead} is better than {behind} in {label} {by} ({doubt})"
-    lead = f"{ahead} is ahead {by}" if d.difference else "their means are equal"
-    return f"{d.a} and {d.b} cannot be told apart in {label}: {lead} ({doubt}){_more(d)}"
+        return f"{d.a} is better than {d.b} in {label} {by} ({doubt})"
+    return f"{d.a} and {d.b} cannot be told apart in {label}: {_lead(d, entry, by)} ({doubt}){_more(d)}"
+
+
+def _lead(d: Difference, entry: RankKey, by: str) -> str:
+    """Who is ahead; at the seeds compared that may be the one whose mean over all runs is behind."""
+    if not d.difference:
+        return "their means are equal"
+    if (d.difference > 0) == (entry.better == "high"):
+        return f"{d.a} is ahead {by}"
+    return f"at the seeds that both have {d.b} is ahead {by}, over all its runs it is not"
 
 
 def _more(d: Difference) -> str:
@@ -69,11 +79,7 @@ def _doubt(d: Difference, significance: Significance, entry: RankKey) -> str:
     if d.low is not None and d.high is not None and d.difference is not None:
         flip = entry.better == "low" if d.difference == 0 else d.difference < 0
         low, high = (-d.high, -d.low) if flip else (d.low, d.high)
-        digits = _digits(d, entry)
-        parts.append(
-            f"{units.plain(100 * significance.confidence)} % interval {_number(low, entry, digits)} to "
-            f"{_number(high, entry, digits)}"
-        )
+        parts.append(f"{units.plain(100 * significance.confidence)} % interval {interval_text(low, high, d, entry)}")
     if d.p_adjusted is not None:
         many = sum(other.p is not None for other in significance.differences) > 1
         text = p_text(d.p_adjusted)
@@ -86,6 +92,8 @@ def _doubt(d: Difference, significance: Significance, entry: RankKey) -> str:
 def _runs(d: Difference) -> str:
     if d.n_a == d.n_b == 1:
         return "one run of each"
+    if min(d.n_a, d.n_b) == 1:
+        return f"{d.n_a} and {d.n_b} runs"
     if d.method in ("paired t", "sign"):
         return f"{d.n_a} seeds"
     return f"{d.n_a} and {d.n_b} seeds" if d.n_a != d.n_b else f"{d.n_a} seeds of each"
@@ -120,11 +128,11 @@ def difference_text(d: Difference, entry: RankKey) -> str:
 
 
 def interval_text(low: float | None, high: float | None, d: Difference, entry: RankKey) -> str:
-    """``4.1 to 4.7``, to the digit of the difference."""
+    """``4.1 to 4.7``, to the digit of the difference; of shares between -100 and 100 points."""
     if low is None or high is None:
         return units.UNKNOWN
     digits = _digits(d, entry)
-    return f"{_number(low, entry, digits)} to {_number(high, entry, digits)}"
+    return " to ".join(_number(end, entry, digits) for end in possible(low, high, entry, -1.0))
 
 
 def effect_text(d: Difference) -> str:
@@ -134,15 +142,29 @@ def effect_text(d: Difference) -> str:
     return f"{d.effect:+.2f}" if abs(d.effect) < 10 else f"{d.effect:+.0f}"
 
 
-def verdict_text(d: Difference, entry: RankKey) -> str:
-    """Which of A and B is better, or that they cannot be told apart."""
-    if not d.separable or d.difference is None:
-        return "not separable"
-    return "A better" if _margin(d.difference, entry) > 0 else "B better"
+def verdict_text(d: Difference) -> str:
+    """That A, whose mean is the better one, is better; or that they cannot be told apart."""
+    if d.separable:
+        return "A better"
+    return "equal" if d.metric in CONFIGURED else "not separable"
 
 
-def _margin(difference: float, entry: RankKey) -> float:
-    return -difference if entry.better == "low" else difference
+def possible(low: float, high: float, entry: RankKey, least: float = 0.0) -> tuple[float, float]:
+    """The part of an interval in which a figure can be: a share from ``least`` to 1."""
+    return (max(low, least), min(high, 1.0)) if entry.unit == "share" else (low, high)
+
+
+def cut_line(significance: Significance) -> list[str]:
+    """That intervals are shown shorter than they are, where they are."""
+    entry = RANK_KEYS[significance.metric]
+    means = [(s.low, s.high, 0.0) for s in significance.spreads]
+    found = [*means, *((d.low, d.high, -1.0) for d in significance.differences)]
+    if all(a is None or b is None or possible(a, b, entry, least) == (a, b) for a, b, least in found):
+        return []
+    return [
+        "After few seeds Student's intervals can be wider than a share can be: they are cut at 0 and 100 % (differences "
+        "at 100 points), and whole in JSON and CSV."
+    ]
 
 
 def _digits(d: Difference, entry: RankKey) -> int:

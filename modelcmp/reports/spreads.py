@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..training.summary import RankKey, Unit
@@ -29,6 +31,18 @@ def mean_text(spread: Spread, entry: RankKey) -> str:
         return entry.written(spread.mean)
     mean, std, unit = parts(spread.mean, spread.std, entry.unit)
     return entry.written(spread.mean) if _constant(std, entry) else f"{mean} ± {std}{unit}"
+
+
+def count_text(counts: Sequence[Spread]) -> str:
+    """``5`` runs, or ``4/5`` where one has not all figures; each seed counts once.
+
+    >>> from modelcmp.sweeps.statistics.records import Spread
+    >>> count_text([Spread("cnn", "test_loss", (0.5, 0.4), (1, 2), {"diverged": 1})])
+    '2/3'
+    """
+    total = max((len(s.values) + sum(s.missing.values()) for s in counts), default=0)
+    n = min((len(s.values) for s in counts), default=0)
+    return f"{n}" if n == total else f"{n}/{total}"
 
 
 def mean_latex(spread: Spread, entry: RankKey) -> str:
@@ -85,18 +99,19 @@ def _scale(mean: float, unit: Unit) -> tuple[float, str]:
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\symbol{34}", "±": r"$\pm$", "µ": r"$\mu$", "\n": " ", "\r": " ", "\t": " ",
+    "|": r"\textbar{}", '"': r"\symbol{34}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}", "±": r"$\pm$", "µ": r"$\mu$", "\n": " ", "\r": " ", "\t": " ",
     "[": "{[}", "]": "{]}",
 }  # fmt: skip
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX sets as it is; brackets are guarded, which could be an argument of what stands before.
+    """Text that LaTeX sets as it is: no command, argument or ligature (``--``, ``,,``); quotes need textcomp.
 
     >>> latex("se_resnet 50% & more")
     'se\\\\_resnet 50\\\\% \\\\& more'
     """
-    return "".join(_LATEX.get(c, c) for c in text).replace("--", "-{}-")
+    written = "".join(_LATEX.get(c, c if c.isprintable() else " ") for c in text)
+    return re.sub(r"-(?=-)|,(?=,)", r"\g<0>{}", written)
 
 
 def _power(number: str) -> str:

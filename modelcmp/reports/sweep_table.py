@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Table
 
 from .. import units
 from ..ranking import awarded
-from ..sweeps.best import Spent, best, by_rank, front, spent, unfair
+from ..sweeps.best import Spent, amount_text, best, by_rank, front, spent, unfair
 from ..sweeps.records import Sweep, Trial, param_value, params_text
 from ..training.summary import RANK_KEYS
 from .export import markdown_table
 from .tables import NAME_WIDTH, Column, split_tables
-from .training_table import markdown_lines
+from .training_table import in_sentence, markdown_lines
 
 #: States that are said in words below the table, in this order.
 _TOLD = ("pruned", "diverged", "failed", "running")
@@ -61,9 +61,16 @@ def _best(sweep: Sweep, model: str) -> Trial | None:
 
 
 def _objective_column(sweep: Sweep, position: int, tops: Sequence[Trial | None]) -> Column:
-    key = RANK_KEYS[sweep.objectives[position].key]
-    cells = tuple(key.written(t.values[position]) if t is not None and t.values else "-" for t in tops)
-    return Column(key.short, cells, best=0 if position == 0 and len(tops) > 1 else None)
+    head, write = _figure(sweep.objectives[position].key)
+    cells = tuple(write(t.values[position]) if t is not None and t.values else "-" for t in tops)
+    return Column(head, cells, best=0 if position == 0 and len(tops) > 1 else None)
+
+
+def _figure(key: str) -> tuple[str, Callable[[float], str]]:
+    """Heading of an objective and how it is written; a study that others made has its own."""
+    if key in RANK_KEYS:
+        return RANK_KEYS[key].short, RANK_KEYS[key].written
+    return key.capitalize(), units.plain
 
 
 def _spent_columns(names: Sequence[str], took: Mapping[str, Spent]) -> list[Column]:
@@ -92,15 +99,23 @@ def sweep_lines(sweep: Sweep) -> list[str]:
 
 
 def _summary(sweep: Sweep) -> str:
-    keys = " and ".join(_lowered(RANK_KEYS[o.key].label) for o in sweep.objectives)
-    return f"{sweep.name}: {sweep.method} search for the best {keys}; {_budget(sweep)} for each architecture."
+    keys = " and ".join(in_sentence(RANK_KEYS[o.key].label) if o.key in RANK_KEYS else o.key for o in sweep.objectives)
+    how = f"{sweep.method} search" if sweep.method else "search"
+    return f"{sweep.name}: {how} for the best {keys}{_budget(sweep)}."
 
 
 def _budget(sweep: Sweep) -> str:
-    amounts = set(sweep.budget.values())
-    if sweep.method == "grid" or not amounts or None in amounts:
-        return "every point of its grid"
-    return " or ".join(f"{amount:,.6g} {sweep.budget_unit}" for amount in sorted(a for a in amounts if a is not None))
+    """The budget, and where it was exceeded."""
+    if sweep.method == "grid":
+        return "; every point of the grid of each architecture"
+    amounts = sorted({a for a in sweep.budget.values() if a is not None})
+    if not amounts:
+        return ""
+    words = " or ".join(amount_text(a, sweep.budget_unit) for a in amounts)
+    if sweep.budget_unit == "trials":
+        more = any(spent(sweep.of(m)).trials > (a or 0) for m, a in sweep.budget.items())
+        return f"; {words} of each architecture{', some had more before' if more else ''}"
+    return f"; no new trial of an architecture after {words}, the last may go over"
 
 
 def _front_line(sweep: Sweep, model: str) -> str:
@@ -115,11 +130,13 @@ def _troubles(model: str, trials: Sequence[Trial]) -> list[str]:
         found = [t for t in trials if t.state == state]
         if not found:
             continue
-        of = f"all of its {len(trials)}" if len(found) == len(trials) else f"{len(found)} of {len(trials)}"
+        every, one = len(found) == len(trials), len(found) == 1
+        of = f"all of its {len(trials)}" if every and not one else f"{len(found)} of {len(trials)}"
         reason = next((t.message for t in found if t.message), "")
         said = f": {reason[:_LONGEST_REASON]}" if reason and state in ("diverged", "failed") else ""
-        verb = {"pruned": "were pruned", "diverged": "diverged", "failed": "failed", "running": "are not done"}[state]
-        lines.append(f"{model}: {of} trials {verb}{said}{_advice(state, len(found) == len(trials))}")
+        verb = {"pruned": f"{'was' if one else 'were'} pruned", "running": f"{'is' if one else 'are'} not done"}
+        noun = "trial" if len(trials) == 1 else "trials"
+        lines.append(f"{model}: {of} {noun} {verb.get(state, state)}{said}{_advice(state, every)}")
     return lines
 
 
@@ -127,10 +144,6 @@ def _advice(state: str, every: bool) -> str:
     if state == "diverged" and every:
         return "; give it lower learning rates, or clip_norm"
     return ""
-
-
-def _lowered(label: str) -> str:
-    return label[0].lower() + label[1:]
 
 
 # -- every trial ------------------------------------------------------------------------------------------
@@ -149,17 +162,10 @@ def trial_tables(sweep: Sweep, trials: Sequence[Trial], width: int) -> list[Tabl
 
 def trial_columns(sweep: Sweep, trials: Sequence[Trial], together: bool = False) -> list[Column]:
     """The columns of a listing; all parameters in one, where they are to stand ``together``."""
-    keys = [RANK_KEYS[o.key] for o in sweep.objectives if o.key in RANK_KEYS]
     shown = [
-        Column(k.short, tuple(k.written(t.values[i]) if t.values else "-" for t in trials)) for i, k in enumerate(keys)
+        Column(head, tuple(write(t.values[i]) if t.values else "-" for t in trials))
+        for i, (head, write) in enumerate(_figure(o.key) for o in sweep.objectives)
     ]
-    if not keys:  # a study that others have made
-        count = max((len(t.values) for t in trials if t.values), default=0)
-        shown = [
-            Column(f"Value {i + 1}" if count > 1 else "Value",
-                   tuple(units.plain(t.values[i]) if t.values else "-" for t in trials))
-            for i in range(count)
-        ]  # fmt: skip
     names = dict.fromkeys(name for t in trials for name in t.params)
     params = [Column(n, tuple(param_value(t.params[n]) if n in t.params else "" for t in trials)) for n in names]
     states = (

@@ -20,7 +20,7 @@ from ..training.summary import (
     run_places,
     unique_names,
 )
-from .export import markdown_table
+from .export import markdown_table, markdown_text
 from .tables import NAME_WIDTH, Column, split_tables
 
 #: Columns of the ranked table, and of the second one where they do not fit.
@@ -82,7 +82,7 @@ def training_markdown(results: Sequence[RunResult], by: str | None = "val_accura
 
 def markdown_lines(lines: Sequence[str]) -> list[str]:
     """Sentences with what Markdown would read as markup made plain."""
-    return [line.replace("\\", "\\\\").replace("<", "&lt;").replace("*", "\\*").replace("\n", " ") for line in lines]
+    return [markdown_text(line) for line in lines]
 
 
 def training_lines(results: Sequence[RunResult], by: str | None = "val_accuracy") -> list[str]:

@@ -13,19 +13,19 @@ from rich.table import Table
 
 from ..errors import UnknownName
 from ..registry import suggest
-from ..training.grouping import Group, group_notes
+from ..training.grouping import Group, group_notes, listed
 from ..training.summary import RANK_KEYS, RankKey
 from .export import csv_text, json_text, markdown_table
 from .group_rows import by_seed, document, flat_row, json_row, spreads
 from .group_table import missing_lines
-from .spreads import NOTHING, latex, mean_latex, mean_text
+from .spreads import NOTHING, count_text, latex, mean_latex, mean_text
 from .tables import NAME_WIDTH, Column, split_tables
 from .training_table import markdown_lines
 
 KEYS = ("test_loss", "test_accuracy")
 STYLES = ("csv", "json", "markdown", "latex")
 #: What a document needs in its preamble to hold the LaTeX table.
-PACKAGES = ("booktabs",)
+PACKAGES = ("booktabs", "textcomp")
 Style = Literal["csv", "json", "markdown", "latex"]
 
 
@@ -45,9 +45,22 @@ def trials_table(groups: Sequence[Group], width: int, keys: Sequence[str] = KEYS
 
 def trials_lines(groups: Sequence[Group], keys: Sequence[str] = KEYS) -> list[str]:
     """What the table cannot say: what ± is, which runs have no figures and why, what may mislead."""
-    keys = [entry.key for entry in _entries(keys)]
-    lines = ["Mean ± one standard deviation over n seeds (n - 1)."]
-    return [*lines, *missing_lines(groups, keys), *group_notes(groups)]
+    entries = _entries(keys)
+    return [
+        *_spread_lines(groups, entries), *missing_lines(groups, [entry.key for entry in entries]), *group_notes(groups)
+    ]  # fmt: skip
+
+
+def _spread_lines(groups: Sequence[Group], entries: Sequence[RankKey]) -> list[str]:
+    """What ± is, where any is shown, and why others have none."""
+    found = [(s, mean_text(s, entry)) for entry in entries for s in spreads(groups, entry.key)]
+    single = list(dict.fromkeys(s.name for s, _ in found if len(s.values) == 1))
+    if any("±" in text for _, text in found):
+        lines = ["Mean ± one standard deviation over n seeds (n - 1)."]
+        return [*lines, f"No spread: {listed(single)}; that needs two seeds."] if single else lines
+    if single:
+        return ["Figures of a single seed each: a spread over seeds needs two (--seeds 2)."]
+    return ["Means over n seeds."] if any(s.values for s, _ in found) else ["No run has any of these figures."]
 
 
 def trials_text(groups: Sequence[Group], style: str, keys: Sequence[str] = KEYS) -> str:
@@ -81,10 +94,9 @@ def _column(groups: Sequence[Group], entry: RankKey) -> Column:
 
 
 def _counts(groups: Sequence[Group], entries: Sequence[RankKey]) -> list[str]:
-    """``5``, or ``4/5`` where one run has not all figures."""
+    """Of each group, how many runs its means are of."""
     per_key = [spreads(groups, entry.key) for entry in entries]
-    found = [min((len(row[i].values) for row in per_key), default=0) for i in range(len(groups))]
-    return [f"{n}" if n == len(g.runs) else f"{n}/{len(g.runs)}" for n, g in zip(found, groups, strict=True)]
+    return [count_text([row[i] for row in per_key]) for i in range(len(groups))]
 
 
 # -- Markdown -------------------------------------------------------------------------------------

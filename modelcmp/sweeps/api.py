@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .crew import Means
-from .progress import Listener
-from .trials import Seeded
-
 if TYPE_CHECKING:
     from ..training.config import Config
+    from .progress import Listener
     from .records import Sweep
     from .statistics.records import Significance
+    from .trials import Seeded
 
 
 def sweep(
@@ -33,6 +31,7 @@ def sweep(
     from ..training.config_file import open_document
     from ..training.yaml_text import Document
     from .config import read_sweep
+    from .crew import Means
     from .search import search
 
     if isinstance(config, str | Path):
@@ -58,13 +57,13 @@ def trials(
     Interrupted after a signal, with all saved.
     """
     from ..training.api import checked
-    from .trials import parse_seeds, run_trials, separate
+    from .crew import Means
+    from .seeds import check_seeds
+    from .trials import run_trials, separate
 
     found = checked(config, {})
-    text = str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds)) + ","
-    return run_trials(
-        separate(found), parse_seeds(text, found.seed), Path(folder), Means(jobs, engine), listener
-    )  # fmt: skip
+    chosen = range(found.seed, found.seed + seeds) if isinstance(seeds, int) else seeds
+    return run_trials(separate(found), check_seeds(chosen), Path(folder), Means(jobs, engine), listener)
 
 
 def significance(

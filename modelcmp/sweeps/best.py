@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .. import units
 from ..errors import BadInput, UnknownName
 from ..pareto import unbeaten
 from ..registry import suggest
@@ -17,18 +18,17 @@ def finished(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def best(trials: Sequence[Trial], objectives: Sequence[Objective], by: str | None = None) -> Trial | None:
-    """The best by one objective, the first unless ``by`` names another; of equal ones the first. None without any.
+    """The best by one objective, the first unless ``by`` names another. None without any.
 
-    Raises UnknownName.
+    Of equal ones the best in the other objectives, so that it is on the front; then the first. Raises UnknownName.
     """
     position = _position(objectives, by)
-    high = objectives[position].better == "high"
 
-    def value(trial: Trial) -> float:
-        assert trial.values is not None
-        return -trial.values[position] if high else trial.values[position]
+    def cost(trial: Trial) -> tuple[float, ...]:
+        costs = _signed(trial, objectives)
+        return costs[position], *costs
 
-    return min(finished(trials), key=value, default=None)
+    return min(finished(trials), key=cost, default=None)
 
 
 def _position(objectives: Sequence[Objective], by: str | None) -> int:
@@ -94,28 +94,33 @@ _TOLERANCE = 1.05
 
 
 def unfair(sweep: Sweep) -> list[str]:
-    """A sentence where the winner was tuned more than another, in trials or in the budget's own unit."""
+    """A sentence for each architecture that was tuned less than the winner, in the budget's own unit."""
     leaders = {m: b for m in sweep.models if (b := best(sweep.of(m), sweep.objectives)) is not None}
     if len(sweep.models) < 2 or not leaders:
         return []
     winner = best(list(leaders.values()), sweep.objectives)
     assert winner is not None
-    took = {m: spent(sweep.of(m)) for m in sweep.models}
-    said = []
-    for unit in dict.fromkeys(("trials", sweep.budget_unit)):
-        mine = took[winner.model].amount(unit)
-        for model in sweep.models:
-            theirs = took[model].amount(unit)
-            if model != winner.model and mine is not None and theirs is not None and mine > _TOLERANCE * theirs:
-                said.append(
-                    f"{winner.model} is ahead, but was tuned more than {model}: {_amount(mine, unit)} against "
-                    f"{_amount(theirs, unit)}; give both the same before believing it"
-                )
-    return said
+    unit = sweep.budget_unit
+    took = {m: spent(sweep.of(m)).amount(unit) for m in sweep.models}
+    mine = took[winner.model]
+    return [
+        f"{winner.model} is ahead, but was tuned more than {model}: {amount_text(mine, unit)} against "
+        f"{amount_text(theirs, unit)}; tune {model} as much before believing it"
+        for model, theirs in took.items()
+        if mine is not None and theirs is not None and mine > _TOLERANCE * theirs
+    ]
 
 
-def _amount(value: float, unit: str) -> str:
-    return f"{value:.3g} {unit}" if unit in ("minutes", "flops") else f"{value:,.0f} {unit}"
+def amount_text(amount: float, unit: BudgetUnit) -> str:
+    """An amount of tuning.
+
+    >>> amount_text(1, "trials"), amount_text(5e9, "flops"), amount_text(1200, "steps"), amount_text(0.5, "minutes")
+    ('1 trial', '5.00G FLOPs', '1,200 steps', '0.5 minutes')
+    """
+    if unit == "flops":
+        return f"{units.scaled(amount)} FLOPs"
+    number = f"{amount:,.3g}" if unit == "minutes" else f"{amount:,.0f}"
+    return f"{number} {unit[:-1] if amount == 1 else unit}"
 
 
 def chosen(sweep: Sweep, by: str | None = None) -> dict[str, Trial]:
@@ -124,8 +129,8 @@ def chosen(sweep: Sweep, by: str | None = None) -> dict[str, Trial]:
     With several objectives ``by`` must say which.
     """
     if len(sweep.objectives) > 1 and by is None:
-        keys = ", ".join(o.key for o in sweep.objectives)
-        raise BadInput(f"{sweep.name} was searched for {keys} at once, so that no trial is the best: add --by KEY")
+        keys, first = ", ".join(o.key for o in sweep.objectives), sweep.objectives[0].key
+        raise BadInput(f"{sweep.name} was searched for {keys} at once, so that no trial is the best: add --by {first}")
     found = {m: b for m in sweep.models if (b := best(sweep.of(m), sweep.objectives, by)) is not None}
     if not found:
         raise BadInput(f"{sweep.name} has no finished trial: `compare-models study` says what became of them")

@@ -37,7 +37,8 @@ def check_unused(folder: Path, config: SweepConfig) -> None:
     """Refuse a folder that holds another search, or something else; raises BadInput."""
     shown = near(folder)
     if not (folder / CONFIG).is_file():
-        if folder.is_dir() and not all(any(map(p.match, _OURS)) for p in folder.iterdir()):
+        ours = (*_OURS, *([] if config.storage is None else [f"{config.storage}*", f".{config.storage}*"]))
+        if folder.is_dir() and not all(any(map(p.match, ours)) for p in folder.iterdir()):
             raise BadInput(f"{shown} holds something else than a sweep: name another folder with --out-dir")
         return
     if changed := differences(kept_config(folder), placed(config)):

@@ -84,10 +84,12 @@ def _named(config: Path) -> str | None:
 
 
 def _of_file(path: Path) -> str:
-    """A file is known by its first bytes, whatever it is called."""
+    """A file is known by its name, else by its first bytes."""
+    if path.suffix.lower() in (".db", ".sqlite", ".sqlite3"):  # not opened here: see storage.check_tables
+        return f"sqlite:///{path.absolute()}"
     with path.open("rb") as file:
         start = file.read(16)
-    if start.startswith(b"SQLite format 3") or path.suffix.lower() in (".db", ".sqlite", ".sqlite3"):
+    if start.startswith(b"SQLite format 3"):
         return f"sqlite:///{path.absolute()}"
     if start.startswith(b"{"):
         return f"journal:///{path.absolute()}"

@@ -95,6 +95,7 @@ class _Search:
         space = c.spaces[label]
         budget = {"unit": c.budget.unit, "amount": c.budget.amount}
         study = open_study(storage, f"{c.name}/{label}", c.objectives, identity(c, label), budget)
+        study.claim(self.folder)
         if self.sampler is None:
             study.enqueue([space.to_optuna(point) for point in space.points()])
         again = deque(study.unfinished(space, self.sampler, self.pruner))

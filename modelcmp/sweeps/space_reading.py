@@ -244,7 +244,8 @@ def _condition(entry: Entry, parent: str, wanted: Any, values: Mapping[str, Valu
     inside = ("when", parent)
     if parent not in values:
         others = [path for path in values if path != entry.path]
-        raise entry.refused(f"it depends on {parent!r}, which is not searched: {suggest(parent, others)}", *inside)
+        hint = suggest(parent, others, f"add {parent} to space, or drop the when")
+        raise entry.refused(f"it depends on {parent!r}, which is not searched: {hint}", *inside)
     domain = values[parent]
     listed = wanted if isinstance(wanted, list) and not domain.takes(wanted) else [wanted]
     if never := [value for value in listed if not domain.takes(value)]:

@@ -22,10 +22,12 @@ from ..files import check_folder
 FILE = "study.db"
 _SQLITE, _JOURNAL = "sqlite:///", "journal:///"
 _SQLITE_ENDS, _JOURNAL_ENDS = (".db", ".sqlite", ".sqlite3"), (".log", ".journal", ".jsonl")
-_HEADER = b"SQLite format 3\x00"
 #: Seconds for which a locked file is waited for.
 PATIENCE = 30.0
-_DRIVERS = {"postgresql": "psycopg2-binary", "mysql": "pymysql"}
+#: The packages of drivers whose modules are called otherwise.
+_PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "pymysql", "mysql": "mysql-connector-python"}
+#: What a study's file holds, also one that has been damaged since.
+_SQLITE_SIGNS, _JOURNAL_SIGNS = (b"SQLite format 3\0", b"CREATE TABLE studies"), (b'"op_code"',)
 
 
 def storage_url(storage: str | None, folder: Path) -> str:
@@ -55,10 +57,16 @@ def storage_url(storage: str | None, folder: Path) -> str:
 
 
 def _with_environment(storage: str) -> str:
-    found = os.path.expandvars(storage)
-    if missing := re.search(r"\$(\w+|\{\w+\})", found):
-        raise BadInput(f"storage {shown(storage)}: the environment has no {missing[0]}: export it first")
-    return found
+    """Each name is replaced once: what the environment holds, a secret, is not searched for names again."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1].strip("{}")
+        if name not in os.environ:
+            plain = ", or write %24 for a plain $" if "://" in storage else ""
+            raise BadInput(f"storage {shown(storage)}: the environment has no {found[0]}: export it first{plain}")
+        return os.environ[name]
+
+    return re.sub(r"(?a)\$(\w+|\{\w+\})", value, storage)
 
 
 def file_of(url: str) -> Path | None:
@@ -85,8 +93,8 @@ def shown(url: str) -> str:
 def open_storage(url: str, *, create: bool, checked: bool = True, timeout: float = PATIENCE) -> Any:
     """Open the storage of a URL with Optuna; ``checked=False`` leaves out the look at its tables' version.
 
-    Raises BadInput where it is missing, locked, no study or of another Optuna, or where the driver is not installed;
-    OutputError where it cannot be written; ModelcmpError for a database that cannot be reached.
+    Raises BadInput where it is missing, no study or of another Optuna, or where the driver is not installed;
+    OutputError where it cannot be written; ModelcmpError where it is locked or damaged, or a database out of reach.
     """
     path = file_of(url)
     if path is not None:
@@ -117,11 +125,14 @@ def _open_sqlite(url: str, path: Path | None, create: bool, checked: bool, timeo
     check_tables(path, create, timeout)
     from optuna.storages import RDBStorage
 
-    # Optuna fills templates in URLs: braces of the path must stay as they are.
-    plain = url.replace("{", "{{").replace("}", "}}")
     connect = {"creator": partial(_connect, str(path), timeout)}
-    found = RDBStorage(plain, connect, skip_compatibility_check=not checked, skip_table_creation=not checked)
+    found = RDBStorage(_plain(url), connect, skip_compatibility_check=not checked, skip_table_creation=not checked)
     return _placed(found, url)
+
+
+def _plain(url: str) -> str:
+    """Optuna fills templates in URLs: braces of a path or a password must stay as they are."""
+    return url.replace("{", "{{").replace("}", "}}")
 
 
 def _connect(path: str, timeout: float) -> sqlite3.Connection:
@@ -134,18 +145,22 @@ def _connect(path: str, timeout: float) -> sqlite3.Connection:
 def check_tables(path: Path, create: bool, timeout: float = PATIENCE) -> None:
     """Refuse an SQLite file that is another program's, or none at all; an empty one may become a study.
 
-    Raises BadInput; sqlite3.Error where SQLite itself cannot read it.
+    Only SQLite opens the file: closing another descriptor of it would drop the locks that this process holds on it
+    (sqlite.org/howtocorrupt.html, 2.2). Raises BadInput; ModelcmpError for a study that is damaged; sqlite3.Error
+    where SQLite itself cannot read it.
     """
     if not path.exists() or path.stat().st_size == 0:
         if not create:
             raise BadInput(f"{path} is empty: it is no study")
         return
-    with path.open("rb") as file:
-        if file.read(len(_HEADER)) != _HEADER:
-            raise BadInput(f"{path} is damaged or no study: it is not an SQLite file; move it away, or name another")
     connection = sqlite3.connect(path, timeout=timeout)
     try:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        if "not a database" not in str(error):
+            raise
+        connection.close()  # what is none has no locks to lose
+        raise _unreadable(path, "SQLite cannot read it as a database", _SQLITE_SIGNS) from error
     finally:
         connection.close()
     if tables and "studies" not in tables:
@@ -165,7 +180,15 @@ def _open_journal(path: Path, create: bool) -> Any:
     try:
         return _placed(JournalStorage(backend), f"{_JOURNAL}{path}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path} is damaged or no study: {first_line(error)}; move it away, or name another") from error
+        raise _unreadable(path, first_line(error), _JOURNAL_SIGNS) from error
+
+
+def _unreadable(path: Path, said: str, signs: tuple[bytes, ...]) -> ModelcmpError:
+    """A study that is damaged, or BadInput for a file that never was one: the wrong name."""
+    with path.open("rb") as file:
+        start = file.read(2**20)
+    kind = ModelcmpError if any(sign in start for sign in signs) else BadInput
+    return kind(f"{path} is damaged or no study: {said}; move it away, or name another")
 
 
 def _check_journal(path: Path) -> None:
@@ -196,7 +219,7 @@ def _mend(path: Path) -> None:
 def _open_database(url: str, checked: bool) -> Any:
     from optuna.storages import RDBStorage
 
-    found = RDBStorage(url, skip_compatibility_check=not checked, skip_table_creation=not checked)
+    found = RDBStorage(_plain(url), skip_compatibility_check=not checked, skip_table_creation=not checked)
     return _placed(found, url)
 
 
@@ -257,13 +280,15 @@ def _in_words(error: Exception, url: str) -> ModelcmpError | None:
     if not any(_of_storage(e) for e in chain):
         return None
     if any(words in text for words in _LOCKED):
-        return BadInput(f"{place} is locked: another process is writing to it; wait for it, or stop it, and try again")
+        return ModelcmpError(
+            f"{place} is locked: another process is writing to it; wait for it, or stop it, and try again"
+        )
     if any(words in text for words in _FULL):
         return OutputError(f"{place} cannot be written: the disk is full; make room and go on")
     if any(words in text for words in _READ_ONLY):
         return OutputError(f"{place} cannot be written: {said}; check who may write the file and its folder")
     if any(words in text for words in _DAMAGED):
-        return BadInput(f"{place} is damaged or no study: {said}; move it away, or name another")
+        return ModelcmpError(f"{place} is damaged or no study: {said}; move it away, or name another")
     return _of_versions(chain, text, url) or ModelcmpError(f"{place} cannot be used: {said}")
 
 
@@ -275,13 +300,20 @@ def _of_versions(chain: list[BaseException], text: str, url: str) -> BadInput | 
     if "no longer compatible" in text:
         return BadInput(f"{place} was made by a newer Optuna: run `pip install -U optuna`")
     if any(isinstance(e, ImportError) for e in chain):
-        package = _DRIVERS.get(kind)
-        hint = f"pip install {package}" if package else "install the driver that SQLAlchemy wants"
-        how = f", and write {kind}+pymysql://..." if package == "pymysql" and "+" not in url.partition(":")[0] else ""
-        return BadInput(f"{place} cannot be used: the driver of {kind} is not installed: `{hint}`{how}")
+        return BadInput(f"{place} cannot be used: the driver of {kind} is not installed: {_driver_hint(chain, kind)}")
     if any(type(e).__name__ in ("NoSuchModuleError", "ArgumentError") for e in chain):
         return BadInput(f"{place} is no URL of a database: write sqlite:///file.db, postgresql://... or mysql://...")
     return None
+
+
+def _driver_hint(chain: list[BaseException], kind: str) -> str:
+    """How to get the driver whose import failed."""
+    names = [e.name for e in chain if isinstance(e, ImportError) and e.name]
+    if not names:
+        return "install the one that SQLAlchemy wants for it"
+    module = names[-1].partition(".")[0]
+    how = f", and write {kind}+pymysql://..." if module == "MySQLdb" else ""
+    return f"`pip install {_PACKAGES.get(module, module)}`{how}"
 
 
 def place_url(url: str) -> str:

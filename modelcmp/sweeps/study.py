@@ -11,14 +11,15 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import BadInput
 from .best import best, front
 from .records import Objective, Trial, TrialState
-from .storage import quiet, shown, told, url_of
+from .storage import file_of, quiet, shown, told, url_of
 from .study_reporter import Reporter
-from .study_trial import BUDGET, FACTS, IDENTITY, OPTUNA_STATES, POINT, decoder, from_frozen, trial_record
+from .study_trial import BUDGET, FACTS, HOME, IDENTITY, OPTUNA_STATES, POINT, decoder, from_frozen, trial_record
 
 __all__ = ["Asked", "Reporter", "Study", "changed", "open_study"]
 
@@ -143,6 +144,24 @@ class Study:
         self._ended: dict[int, Trial] = {}
         self._points: deque[tuple[int, dict[str, Any]]] = deque()
         self._waiting: deque[int] = deque()  # trials that others enqueued, by Optuna's id
+
+    def claim(self, folder: Path) -> None:
+        """Say in which folder the search goes on; raises BadInput where another one has it, which may be at work.
+
+        A study in the folder itself goes with it; one in another file may follow a folder that was moved.
+        """
+        file = file_of(self.url)
+        if file is not None and file.parent == folder:
+            return
+        with quiet(), told(self.url):
+            found = self.optuna.user_attrs.get(HOME)
+            if found not in (None, str(folder)) and (file is None or Path(found).is_dir()):
+                raise BadInput(
+                    f"{shown(self.url)}: the study {self.name!r} is searched from {found}: go on there, or give this "
+                    "search another name"
+                )
+            if found != str(folder):
+                self.optuna.set_user_attr(HOME, str(folder))
 
     def enqueue(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Have the points of a grid asked for, each once; doing it again, or after a kill, adds none twice.

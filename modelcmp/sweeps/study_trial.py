@@ -16,6 +16,8 @@ from .space import Space
 IDENTITY = "modelcmp"
 #: The study attribute with the budget of the last session: it may grow.
 BUDGET = "modelcmp budget"
+#: The study attribute with the folder that searches it.
+HOME = "modelcmp home"
 #: The trial attribute that holds what is not Optuna's.
 FACTS = "modelcmp"
 #: The trial attribute that says which point of a grid it is.

@@ -29,29 +29,6 @@ class Seeded:
     lost: tuple[Ended, ...]  # units without any result
 
 
-def parse_seeds(text: str, first: int) -> tuple[int, ...]:
-    """``5`` is five seeds from ``first`` on, ``1,2,7`` is a list; raises BadInput.
-
-    >>> parse_seeds("3", 123), parse_seeds("7, 1", 123)
-    ((123, 124, 125), (7, 1))
-    """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isascii() and word.isdigit() for word in words):
-        raise BadInput(f"--seeds {text}: write how many, such as 5, or the seeds themselves, such as 1,2,3")
-    numbers = [int(word) for word in words]
-    if "," not in text:
-        if not 1 <= numbers[0] <= 10_000:
-            raise BadInput(f"--seeds {text}: between 1 and 10000 seeds; one seed of that number is written {text},")
-        numbers = [first + i for i in range(numbers[0])]
-    if twice := sorted({n for n in numbers if numbers.count(n) > 1}):
-        raise BadInput(
-            f"--seeds {text}: seed {twice[0]} is given twice, and the same seed gives the same run: leave it out once"
-        )
-    if too_large := [n for n in numbers if n >= 2**63]:
-        raise BadInput(f"--seeds {text}: {too_large[0]} is too large: seeds are below 2**63")
-    return tuple(numbers)
-
-
 def separate(config: Config) -> dict[str, Config]:
     """A config of its own for each architecture, by label."""
     labelled = zip(config.labels, config.models, strict=True)
@@ -82,8 +59,7 @@ def run_trials(
     """
     listener, folder = listener or Silent(), folder.absolute()
     units = seed_units(configs, seeds, folder)
-    for unit in units:
-        _check_same(unit)
+    _check_same(folder, configs)
     with watching_signals(StopSign(), stop_file(folder)) as sign, Workspace(folder).locked():
         stop_file(folder).unlink(missing_ok=True)
         left = [unit for unit in units if not _done(unit)]
@@ -146,13 +122,16 @@ def _done(unit: Unit) -> bool:
     return tested or result.status in ("pruned", "diverged")
 
 
-def _check_same(unit: Unit) -> None:
-    """Refuse a folder in which this unit has another configuration; raises BadInput."""
-    workspace = Workspace(unit.folder)
-    if not (workspace.path / CONFIG).is_file():
-        return
-    if changed := differences(workspace.config(), found_from_anywhere(unit.config)):
-        raise BadInput(
-            f"{near(workspace.path)} holds {unit.name} with other settings ({'; '.join(changed)}): "
-            "name another folder with --out-dir, or remove that one"
-        )
+def _check_same(folder: Path, configs: Mapping[str, Config]) -> None:
+    """Refuse a folder in which an architecture has runs of another configuration; raises BadInput."""
+    for label, config in configs.items():
+        for run in sorted(folder.glob(f"runs/{label}-seed-*/{CONFIG}")):
+            there = Workspace(run.parent).config()
+            if there.labels != (label,):
+                continue
+            here = found_from_anywhere(config.model_copy(update={"seed": there.seed}))
+            if changed := differences(there, here):
+                raise BadInput(
+                    f"{near(run.parent)} holds {label} with other settings ({'; '.join(changed)}): "
+                    "name another folder with --out-dir, or remove that one"
+                )

@@ -34,6 +34,7 @@ _OWN: Mapping[str, Callable[[RunResult], Any]] = {
 }
 _NONE = (None, "", "none")
 _DIGEST_SHOWN = 12
+_EXAMPLE = "test_accuracy > 0.9 and lr < 0.01"  # of a condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def select(runs: Sequence[Run], where: str | None) -> list[Run]:
             raise UnknownName("figure or setting", name, suggest(name, [*names, *aliases]))
         return key
 
-    condition = parse(where, resolve)
+    condition = parse(where, resolve, _EXAMPLE)
     kept = [run for run in runs if condition.holds({key: _figure(run, key) for key in condition.names})]
     if not kept:
         raise BadInput(f"none of {len(runs)} runs meets --where {where!r}: loosen it")
@@ -179,6 +180,20 @@ def seed_of(result: RunResult) -> int | None:
     return found if isinstance(found, int) else None
 
 
+def counted_runs(group: Group, has: Callable[[RunResult], bool]) -> tuple[Run, ...]:
+    """The runs of a group with each seed once: its first run that ``has`` what is asked for, else its first run.
+
+    The same seed again is no further evidence. Runs that did not record a seed count each.
+    """
+    chosen: dict[int | str, Run] = {}
+    for i, run in enumerate(group.runs):
+        seed = seed_of(run.result)
+        key = f"run {i}" if seed is None else seed
+        if key not in chosen or (has(run.result) and not has(chosen[key].result)):
+            chosen[key] = run
+    return tuple(chosen.values())
+
+
 def _by_seed(run: Run) -> tuple[bool, int, str]:
     seed = seed_of(run.result)
     return seed is None, seed or 0, str(run.folder)
@@ -249,10 +264,10 @@ def group_notes(groups: Sequence[Group]) -> list[str]:
         said = [
             f"{name} ({', '.join(f'{seed}: {n} runs' for seed, n in found.items())})" for name, found in twice.items()
         ]
-        notes.append(f"Repeated seeds: {_listed(said)}; the same again is no further evidence, the first run counts.")
+        notes.append(f"Repeated seeds: {listed(said)}; the same again is no further evidence, the first run counts.")
     for key in (*MACHINE, _TESTED):
         if mixed := [f"{g.name} ({', '.join(values)})" for g in groups if len(values := _values(g, key)) > 1]:
-            notes.append(f"{LABELS.get(key, key).capitalize()} differs between the seeds of {_listed(mixed)}.")
+            notes.append(f"{LABELS.get(key, key).capitalize()} differs between the seeds of {listed(mixed)}.")
     return notes
 
 
@@ -268,6 +283,7 @@ def _values(group: Group, key: str) -> list[str]:
     return list(dict.fromkeys(setting_text(key, value) for value in found if value not in _NONE))
 
 
-def _listed(words: Sequence[str], most: int = 4) -> str:
+def listed(words: Sequence[str], most: int = 4) -> str:
+    """The first words with commas, and how many more there are."""
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more

@@ -74,7 +74,7 @@ class Workspace:
             lock.acquire()
         except Timeout:
             raise ModelcmpError(
-                f"{near(self.path)} is being trained in by another process: wait, or name another workspace"
+                f"{near(self.path)} is being trained in by another process: wait, or name another folder"
             ) from None
         except OSError as error:
             raise OutputError(f"cannot write {near(self.path)}: {error.strerror or error}") from error

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...training.grouping import Group, Run, seed_of
+from ...training.grouping import Group, Run, counted_runs, seed_of
 from ...training.summary import RANK_KEYS, RankKey, check_key, ranked_value
 from .records import Spread
 from .student import half_width, mean_std
@@ -33,17 +33,13 @@ def sample(group: Group, entry: RankKey) -> Sample:
 
     Of the runs of one seed the first counts: the same again is no further evidence.
     """
-    valued = [(run, value) for run in group.runs if (value := ranked_value(run.result, entry)) is not None]
-    missing: Counter[str] = Counter(run.result.status for run in group.runs if ranked_value(run.result, entry) is None)
-    seeds = [seed_of(run.result) for run, _ in valued]
-    known = tuple(seed for seed in seeds if seed is not None)
-    if len(known) < len(valued):
-        first = list(range(len(valued)))
-    else:
-        first = [i for i, seed in enumerate(known) if seed not in known[:i]]
+    runs = counted_runs(group, lambda result: ranked_value(result, entry) is not None)
+    valued = [(run, float(value)) for run in runs if (value := ranked_value(run.result, entry)) is not None]
+    missing: Counter[str] = Counter(run.result.status for run in runs if ranked_value(run.result, entry) is None)
+    seeds = tuple(seed for run, _ in valued if (seed := seed_of(run.result)) is not None)
     return Sample(
-        group.name, tuple(valued[i][0] for i in first), tuple(float(valued[i][1]) for i in first),
-        tuple(known[i] for i in first) if len(known) == len(valued) else (), dict(missing),
+        group.name, tuple(run for run, _ in valued), tuple(value for _, value in valued),
+        seeds if len(seeds) == len(valued) else (), dict(missing),
     )  # fmt: skip
 
 

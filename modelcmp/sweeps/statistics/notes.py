@@ -8,6 +8,8 @@ from ...training.summary import BROKEN, RankKey
 from .describe import Sample
 from .exact import rank_sum_p, sign_p
 from .pairs import Compared, other_examples
+from .records import CONFIGURED
+from .student import mean_std
 
 _FEW = 3
 
@@ -15,8 +17,9 @@ _FEW = 3
 def notes(samples: Sequence[Sample], compared: Sequence[Compared], entry: RankKey, alpha: float) -> tuple[str, ...]:
     """The sentences that hold for these groups."""
     found = [
-        *_missing(samples, entry), *_few(samples), *_normal(compared, alpha), *_level(compared),
-        *_single(compared), *_coarse(compared, alpha), *_other_data(samples, entry), *_chosen(samples, entry),
+        *_missing(samples, entry), *_configured(samples, entry), *_few(samples, entry), *_normal(compared, alpha),
+        *_level(compared), *_single(compared), *_alone(compared), *_coarse(compared, alpha),
+        *_other_data(samples, entry), *_chosen(samples, entry),
     ]  # fmt: skip
     return tuple(found)
 
@@ -48,9 +51,20 @@ def _counted(status: str, n: int, entry: RankKey) -> str:
     return f"{n} {status}" if status in BROKEN else f"{n} ({status}) {'has' if n == 1 else 'have'} no {entry.key}"
 
 
-def _few(samples: Sequence[Sample]) -> list[str]:
+def _configured(samples: Sequence[Sample], entry: RankKey) -> list[str]:
+    """What no seed moves is no sample; that it moved nevertheless is said."""
+    if entry.key not in CONFIGURED or not any(s.values for s in samples):
+        return []
+    lines = [f"{entry.key} follows from the configuration, not from the seed: there is nothing to test."]
+    moved = [s.name for s in samples if s.values and mean_std(s.values)[1]]
+    if moved:
+        lines.append(f"The runs of {listed(moved)} differ in {entry.key} nevertheless: their mean is compared.")
+    return lines
+
+
+def _few(samples: Sequence[Sample], entry: RankKey) -> list[str]:
     few = [s for s in samples if 1 < len(s.values) < _FEW]
-    if not few:
+    if not few or entry.key in CONFIGURED:
         return []
     return [f"{listed([s.name for s in few])}: two seeds hardly show how far seeds scatter; five or more are better."]
 
@@ -91,16 +105,31 @@ def _level(compared: Sequence[Compared]) -> list[str]:
 
 
 def _single(compared: Sequence[Compared]) -> list[str]:
-    alone = [c.estimate for c in compared if not c.over_seeds and c.estimate.difference is not None]
+    alone = [c.estimate for c in compared if _both_single(c) and c.settled is None]
     lines = []
     if any(e.method != "none" for e in alone):
         lines.append(
-            "Where a model has a single run, the test is about the examples of the split and these weights: it "
-            "says nothing of other seeds, which often differ by more."
+            "Between single runs the test is about the examples of the split and these weights: it says nothing of "
+            "other seeds, which often differ by more."
         )
     if any(e.method == "none" for e in alone):
         lines.append("Single runs without a test over examples are not separable, whatever their difference.")
     return lines
+
+
+def _both_single(c: Compared) -> bool:
+    return len(c.a.values) == len(c.b.values) == 1
+
+
+def _alone(compared: Sequence[Compared]) -> list[str]:
+    pairs = [c for c in compared if c.settled is False and not c.over_seeds and not _both_single(c)]
+    alone = dict.fromkeys(s.name for c in pairs for s in (c.a, c.b) if len(s.values) == 1)
+    if not any(c.estimate.difference for c in pairs):
+        return []
+    return [
+        f"A single run says nothing of its seeds: {listed(list(alone))} cannot be told apart from models of several "
+        f"runs. Train more seeds."
+    ]
 
 
 def _coarse(compared: Sequence[Compared], alpha: float) -> list[str]:

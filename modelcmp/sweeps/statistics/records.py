@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: ``sign`` and ``rank sum`` are exact and stand in for t where nothing varies; the last two are for single runs.
+#: Figures that follow from the configuration: no seed moves them, so that values over seeds are no sample.
+CONFIGURED = ("params", "trainable_params", "flops_per_epoch")
+
+#: ``sign`` and ``rank sum`` are exact and stand in for t where nothing varies; ``McNemar`` and ``paired bootstrap`` are
+#: for a single run of each; ``none``: there is no test, or none is needed (CONFIGURED).
 Method = Literal["paired t", "Welch t", "sign", "rank sum", "McNemar", "paired bootstrap", "none"]
 
 
@@ -41,7 +45,7 @@ class Difference:
     p: float | None  # two-sided
     p_adjusted: float | None  # Holm, over all differences of the table
     effect: float | None  # Hedges' g, positive where A's figure is larger; None for single runs
-    separable: bool  # whether p_adjusted is at most alpha
+    separable: bool  # p_adjusted is at most alpha, and A is ahead there too; of CONFIGURED figures: they differ
     seeds_needed: int | None = None  # of each group, in all, to separate this difference at this spread; None: unknown
     test_low: float | None = None  # paired bootstrap over the test examples at these very runs: the other source of
     test_high: float | None = None  # doubt, kept apart from the spread over seeds

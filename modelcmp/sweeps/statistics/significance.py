@@ -13,7 +13,7 @@ from .describe import Sample, sample, spread_of
 from .holm import holm
 from .letters import alike, letters
 from .notes import notes
-from .pairs import Compared, compare
+from .pairs import Compared, compare, other_examples
 from .power import MOST_SEEDS, seeds_needed
 from .records import Difference, Significance
 from .resampling import Side, doubts_of_test
@@ -26,11 +26,12 @@ def significance(
 ) -> Significance:
     """What a figure of several groups says about their order, and what it cannot say.
 
-    Each pair of groups is compared at the seeds that both have (paired t) or group against group (Welch's t); single
-    runs example by example (McNemar's exact test of accuracy, the paired bootstrap of any other figure). p-values
-    are adjusted over all pairs (Holm), intervals are of each pair alone. Runs without the figure are counted and
-    say nothing. Raises UnknownName for a key by which nothing is ranked, BadInput for fewer than two groups, two of
-    one name, or a confidence or alpha outside of (0, 1).
+    Each pair of groups is compared at the seeds that both have (paired t) or group against group (Welch's t); a single
+    run of each example by example (McNemar's exact test of accuracy, the paired bootstrap of any other figure); a
+    single run is never told apart from several. Figures that follow from the configuration simply differ or not.
+    p-values are adjusted over all pairs (Holm), intervals are of each pair alone. What is separable agrees with the
+    order of the means. Runs without the figure are counted and say nothing. Raises UnknownName for a key by which
+    nothing is ranked, BadInput for fewer than two groups, two of one name, or a confidence or alpha outside of (0, 1).
     """
     entry = check_key(key)
     _check(groups, confidence, alpha)
@@ -77,7 +78,7 @@ def _best_first(samples: Sequence[Sample], entry: RankKey, confidence: float) ->
 def _differences(compared: Sequence[Compared], doubts: Sequence[Ends], key: str, alpha: float) -> list[Difference]:
     """A record a pair; power is asked for at the level that Holm sets for the next pair to be told apart."""
     adjusted = holm([c.estimate.p for c in compared])
-    separable = [p is not None and p <= alpha for p in adjusted]
+    separable = [_apart(c, p, alpha) for c, p in zip(compared, adjusted, strict=True)]
     waiting = sum(p is not None and not apart for p, apart in zip(adjusted, separable, strict=True))
     found = []
     for c, p, apart, doubt in zip(compared, adjusted, separable, doubts, strict=True):
@@ -92,9 +93,13 @@ def _differences(compared: Sequence[Compared], doubts: Sequence[Ends], key: str,
     return found
 
 
+def _apart(c: Compared, p: float | None, alpha: float) -> bool:
+    return p is not None and p <= alpha if c.settled is None else c.settled
+
+
 def _needed(c: Compared, alpha: float) -> tuple[int | None, tuple[str, ...]]:
     """Seeds of each group that would be needed, or why that cannot be said."""
-    if not c.over_seeds or c.estimate.difference is None or c.estimate.std is None:
+    if c.settled is not None or not c.over_seeds or c.estimate.difference is None or c.estimate.std is None:
         return None, ()
     if not c.estimate.difference:
         return None, ("no difference at all was seen, which no number of seeds would separate",)
@@ -111,7 +116,7 @@ def _test_doubts(compared: Sequence[Compared], reader: Reader, confidence: float
     sides: dict[int, tuple[Side, Side]] = {}
     problem = ""
     for i, c in enumerate(compared):
-        if not c.over_seeds or c.estimate.method == "none":
+        if not c.over_seeds or c.estimate.method == "none" or other_examples(c.a, c.b, reader.entry):
             continue
         try:
             sides[i] = (tuple(map(reader.answers, c.runs_a)), tuple(map(reader.answers, c.runs_b)))

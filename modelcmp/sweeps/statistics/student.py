@@ -59,7 +59,7 @@ def paired_t(a: Sequence[float], b: Sequence[float], confidence: float) -> Estim
     scale = max(map(abs, (*a, *b)))
     mean, std = mean_std([x - y for x, y in zip(a, b, strict=True)], scale)
     if not std:
-        return _level_pairs(_rounded(mean, scale), len(a), confidence)
+        return _level_pairs(rounded(mean, scale), len(a), confidence)
     return _student("paired t", mean, std / math.sqrt(len(a)), len(a) - 1, confidence, std)
 
 
@@ -73,7 +73,7 @@ def welch_t(a: Sequence[float], b: Sequence[float], confidence: float) -> Estima
     (mean_a, std_a), (mean_b, std_b) = mean_std(a, scale), mean_std(b, scale)
     share_a, share_b = (std_a or 0.0) ** 2 / len(a), (std_b or 0.0) ** 2 / len(b)
     if not share_a + share_b:
-        difference = _rounded(mean_a - mean_b, scale)
+        difference = rounded(mean_a - mean_b, scale)
         least = rank_sum_p(len(a), len(b))
         return Estimate("rank sum", difference, None, None, least if difference else 1.0, least, 0.0)
     df = (share_a + share_b) ** 2 / (share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1))
@@ -95,5 +95,6 @@ def _level_pairs(mean: float, n: int, confidence: float) -> Estimate:
     return Estimate("sign", mean, end, end, least if mean else 1.0, least, 0.0)
 
 
-def _rounded(difference: float, scale: float) -> float:
+def rounded(difference: float, scale: float) -> float:
+    """A difference of numbers as large as ``scale``: exactly 0 where it is no more than their rounding."""
     return 0.0 if abs(difference) <= _ROUNDING * scale else difference
