@@ -57,6 +57,10 @@ class Lines:
     def phase(self, words: str) -> None:
         """What is done now."""
 
+    def noted(self, words: str) -> None:
+        """A remark."""
+        self._say(words)
+
     def warned(self, words: str) -> None:
         """A warning."""
         screen.warn(words)
@@ -132,6 +136,10 @@ class Bars:
         """What is done now, beside training."""
         if self._phase is not None:
             self._bar.update(self._phase, description=words)
+
+    def noted(self, words: str) -> None:
+        """A remark above the bars."""
+        self._bar.console.print(words, markup=False, soft_wrap=True)
 
     def warned(self, words: str) -> None:
         """A warning above the bars."""

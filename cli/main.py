@@ -51,7 +51,7 @@ def _interrupt(*_: object) -> NoReturn:
 def _dispatch(arguments: list[str], debug: bool) -> int:
     import typer
 
-    from modelcmp.errors import ModelcmpError
+    from modelcmp.errors import ModelcmpError, UnknownName
 
     from .app import app
 
@@ -66,15 +66,27 @@ def _dispatch(arguments: list[str], debug: bool) -> int:
         raise KeyboardInterrupt from None
     except usage_error as error:
         hint = _with_hint(error)
-        return _say(hint, 2, debug) if hint else 2  # an empty one has shown the help already
+        return _say(hint + _command_meant(arguments), 2, debug) if hint else 2  # an empty one has shown the help already
     except ModelcmpError as error:
-        return _say(str(error), error.exit_code, debug)
+        unknown = isinstance(error, UnknownName) and error.kind == "model" and [error.name] == arguments[:1]
+        return _say(f"{error}{_command_meant(arguments) if unknown else ''}", error.exit_code, debug)
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except OSError as error:
         return _say(f"cannot write the result: {error.strerror or error}", 1, debug)
     except Exception as error:
         return _say(f"internal error: {type(error).__name__}: {error} (--debug shows the traceback)", 1, debug)
+
+
+def _command_meant(arguments: list[str]) -> str:
+    """A command that was probably meant where the first word is none."""
+    from difflib import get_close_matches
+
+    from .app import app
+
+    known = [command.name for command in app.registered_commands if command.name]
+    found = get_close_matches(arguments[0], known, 1, 0.75) if arguments and arguments[0] not in known else []
+    return f"; or is the command `compare-models {found[0]}` meant?" if found else ""
 
 
 def _with_hint(error: Exception) -> str:

@@ -28,6 +28,20 @@ def complete_model(incomplete: str) -> list[str]:
     return [n for n in dict.fromkeys(names) if n.startswith(incomplete)]
 
 
+def complete_key(incomplete: str) -> list[str]:
+    """Figures of trained models."""
+    from modelcmp.training.summary import RANK_KEYS
+
+    return [key for key in RANK_KEYS if key.startswith(incomplete)]
+
+
+def complete_data(incomplete: str) -> list[str]:
+    """Built-in data sets."""
+    from modelcmp.training.names import DATA_NAMES
+
+    return [name for name in DATA_NAMES if name.startswith(incomplete)]
+
+
 def one_of(*choices: str) -> Callable[[str], list[str]]:
     """Completion of an option with few values."""
     return lambda incomplete: [c for c in choices if c.startswith(incomplete)]
@@ -95,6 +109,13 @@ Format = Annotated[
         show_default="table, or by the suffix of --output",
     ),
 ]
+Printed = Annotated[
+    str | None,
+    typer.Option(
+        "--format", "-f", metavar="FORMAT", autocompletion=one_of(*FORMATS), help="table, csv, json or markdown.",
+        show_default="table",
+    ),
+]  # fmt: skip
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of the terminal.")
 ]
@@ -220,13 +241,26 @@ def parse_kwargs(text: str | None) -> dict[str, Any]:
 def choose_format(
     name: str | None, output: Path | None, known: Sequence[str] = FORMATS, suffixes: Mapping[str, str] = _SUFFIXES
 ) -> str:
-    """The format asked for, else what the output's suffix says; refuses an impossible destination."""
+    """The format asked for, else what the output's suffix says, ``.txt`` or none being the table.
+
+    Raises UnknownName for a format, BadInput for a suffix that none has, OutputError for an impossible destination.
+    """
     if output is not None:
         from modelcmp.files import check_writable
 
         check_writable(output)
     if name is None:
-        return suffixes.get(output.suffix.lower(), "table") if output else "table"
+        return _format_of(output, suffixes) if output is not None else "table"
     if name not in known:
         raise UnknownName("format", name, suggest(name, known))
     return name
+
+
+def _format_of(output: Path, suffixes: Mapping[str, str]) -> str:
+    suffix = output.suffix.lower()
+    if suffix in ("", ".txt"):
+        return "table"
+    if suffix not in suffixes:
+        known = ", ".join([*dict.fromkeys(suffixes), ".txt"])
+        raise BadInput(f"--output {output}: no format has the suffix {suffix}: use one of {known}, or add --format")
+    return suffixes[suffix]

@@ -222,7 +222,7 @@ def _number(node: ast.expr, value: Any) -> Any:
 
 
 def _compared(op: type[ast.cmpop], left: Side, right: Side) -> bool:
-    (node, a), (other, b) = left, right
+    (node, a), (_, b) = left, right
     if a is None or b is None:
         return op in (ast.NotEq, ast.NotIn)
     if op in (ast.In, ast.NotIn) and not isinstance(b, list):

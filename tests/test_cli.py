@@ -32,6 +32,14 @@ def one_line(err):
 # -- the default command ----------------------------------------------------------------------
 
 
+def test_a_mistyped_command_is_suggested(cli):
+    for words, meant in ((["sweeep"], "sweep"), (["dif"], "diff")):
+        code, _, err = cli(*words)
+        assert code == 2
+        assert f"`compare-models {meant}`" in err
+    assert "command" not in cli("resnet1")[2]
+
+
 def test_models_are_ranked_best_first(cli):
     code, out, _ = cli(*PAIR, "--sort-by", "params")
     assert code == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modelcmp.engines import ENGINES, Failure, Job, Limits, Options, Task
+from modelcmp.engines import ENGINES, Failure, Job, Limits, Options, Task, ray_cluster
 from modelcmp.errors import ModelcmpError, UsageError
 
 TESTS = str(Path(__file__).parent)
@@ -228,6 +228,32 @@ def test_an_address_where_no_cluster_answers(address):
     assert address in out
     assert out.count("\n") == 1
     assert time.monotonic() - began < 20
+
+
+NONE_RUNNING = "no Ray cluster is running on this machine or at RAY_ADDRESS: start one with `ray start --head`, or "
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+@pytest.mark.parametrize("start", ["Could not find any running Ray instance. ", "version mismatch"])
+def test_no_cluster_to_be_found_is_said_with_what_helps(monkeypatch, start, where):
+    import ray
+
+    def init(address, **_):
+        raise ConnectionError(f"{start}Please specify the one to connect to by setting ... variable.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    if where == "there":
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ModelcmpError) as caught:
+        ray_cluster.connect(Options(address="auto"))
+    said = str(caught.value)
+    if where == "there":
+        assert said.startswith("no Ray cluster answers at 127.0.0.1:1 ")  # which to Ray goes before auto
+    else:
+        assert (said == NONE_RUNNING + "leave --address out") == start.startswith("Could not")
+        assert ("same version of Ray" in said) == start.startswith("version")
 
 
 def test_ctrl_c_ends_a_ray_of_our_own(tmp_path):

@@ -15,6 +15,7 @@ from modelcmp.training import finding
 from modelcmp.training.finding import find_runs, load_runs
 from modelcmp.training.grouping import (
     Run,
+    counted_runs,
     group_notes,
     group_runs,
     load_all,
@@ -120,6 +121,18 @@ def test_notes_say_repeated_seeds_and_other_machines():
     assert "cnn (7: 2 runs)" in repeated
     assert device.startswith("Device differs between the seeds of cnn (cpu, cuda)")
     assert group_notes(groups_of(result(), result(seed=2))) == []
+
+
+def test_each_seed_counts_once_and_unknown_seeds_each():
+    (group,) = groups_of(
+        result(seed=7, status="diverged"), result(seed=7, accuracy=0.8), result(seed=7, accuracy=0.7),
+        result(seed=8, status="failed"), result(seed=8, status="diverged"),
+    )  # fmt: skip
+    counted = counted_runs(group, lambda r: r.status == "finished")
+    assert [(r.result.status, r.result.val["accuracy"]) for r in counted] == [("finished", 0.8), ("failed", 0.9)]
+    assert "cnn (7: 3 runs, 1 diverged, 8: 2 runs, 1 failed, 1 diverged)" in group_notes([group])[0]
+    bare = [replace(r, settings={}) for r in (result(), result(), result())]
+    assert len(counted_runs(groups_of(*bare)[0], lambda r: True)) == 3
 
 
 # --- conditions ----------------------------------------------------------------------------------

@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from rich.console import Console
 from training_results import SETTINGS
 
 from modelcmp.reports import group_outputs
 from modelcmp.reports.group_ranking import rank_groups
 from modelcmp.reports.group_table import best_line, missing_lines
+from modelcmp.reports.significance_table import _group_columns
 from modelcmp.sweeps.statistics.records import Difference, Significance
+from modelcmp.sweeps.statistics.significance import significance
 from modelcmp.training.grouping import Run, group_runs
 from modelcmp.training.results import RunResult, save_result
 from modelcmp.training.summary import RANK_KEYS, check_key
@@ -156,12 +159,55 @@ def test_only_differing_settings_have_columns_and_the_rest_is_named():
 
 def test_top_shows_the_first_of_all_and_the_winner_is_named(three):
     text = joined(screen(group_outputs.screens(three, 100, top=2), 100))
-    assert "The first 2 of 4 groups." in text
+    assert "Only the first 2 of 4 groups are shown." in text
     assert "🥉" not in text
     assert "cnn has the best mean of validation accuracy: 92.0 ± 2.0 %, mlp 83.0 ± 2.6 %" in text
     assert best_line(rank_groups(three[:1]), ENTRY) == ""
     same = grouped(result("a", 1, 0.9), result("b", 1, 0.9))
     assert best_line(rank_groups(same), ENTRY) == "a and b share the best validation accuracy: 90.0 %"
+
+
+def test_the_first_alone_keeps_its_place_and_what_it_was_ranked_by(three):
+    text = joined(screen(group_outputs.screens(three, 100, top=1), 100))
+    assert "🥇 cnn" in text
+    assert "Ranked by the mean of validation accuracy over seeds. Only the best of 4 groups is shown." in text
+    assert "| 🥇 cnn |" in group_outputs.text(three, "markdown", top=1)
+    (row,) = json.loads(group_outputs.text(three, "json", top=1))["groups"]
+    assert (row["place"], row["medal"]) == (1, "🥇")
+
+
+def test_a_repeated_seed_is_no_missing_run_in_any_table():
+    groups = grouped(result("a", 1, 0.9), result("a", 1, 0.8), result("a", 2, 0.6), result("b", 1, 0.5))
+    line = next(line for line in screen(group_outputs.screens(groups, 100), 100).splitlines() if "🥇" in line)
+    assert line.split()[-1] == "2"
+    assert "75" in line  # the mean of 0.9 and 0.6
+    count = next(c for c in significance_columns(groups) if c.head == "Runs")
+    assert count.cells == ("2", "1")
+    assert "Repeated seeds: a (1: 2 runs)" in joined(screen(group_outputs.screens(groups, 100), 100))
+    again = grouped(result("a", 1, 0, "diverged", "NaN"), result("a", 1, 0.8), result("b", 1, 0, "diverged"))
+    text = joined(screen(group_outputs.screens(again, 100), 100))
+    assert "80.0 %" in text
+    assert "a (1: 2 runs, 1 diverged)" in text
+    assert "a: 1 of" not in text
+    (found,) = [g for g in rank_groups(again) if g.group.name == "a"]
+    assert (found.spread.values, dict(found.spread.missing)) == ((0.8,), {})
+
+
+def significance_columns(groups):
+    return _group_columns(significance(groups, "val_accuracy"))
+
+
+def test_what_was_ranked_is_said_where_all_runs_broke_and_where_some_did():
+    broken = grouped(*(result(n, s, 0, "diverged") for n in "ab" for s in (1, 2)))
+    text = joined(screen(group_outputs.screens(broken, 100), 100))
+    assert "Not ranked: no run has a figure for validation accuracy." in text
+    assert "one run each" not in text
+    some = grouped(result("a", 1, 0.9), result("a", 2, 0, "diverged"), result("b", 1, 0.8))
+    text = joined(screen(group_outputs.screens(some, 100), 100))
+    assert "Ranked by the mean of validation accuracy over seeds." in text
+    assert "±" not in text
+    text = screen(group_outputs.screens(grouped(result("a", 1, 0.9), result("b", 1, 0.8)), 100), 100)
+    assert "Ranked by validation accuracy, of one run each." in text
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -195,6 +241,19 @@ def test_markdown_escapes(three):
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
 
 
+@pytest.mark.parametrize("name", ["*x*", "_x_", "a_b_c", "__init__", "`x`", "~~x~~", "[a](b)", "a|b", "\\*x\\*",
+                                  "<b>x</b>", "&lt;", "x_", NASTY])  # fmt: skip
+def test_markdown_shows_names_as_they_are(name):
+    """As another program reads it."""
+    text = group_outputs.text(grouped(result(name, 1, 0.9), result("other", 1, 0.8)), "markdown")
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    row = next(t for i, t in enumerate(tokens) if tokens[i - 1].type == "td_open")
+    assert "".join(part.content for part in row.children) == f"🥇 {name}"
+    assert {part.type for part in row.children} <= {"text", "text_special"}
+    (line,) = [t for t in tokens if t.type == "inline" and "has the best" in t.content]
+    assert "".join(part.content for part in line.children).startswith(f"{name} has the best")
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -221,6 +280,12 @@ def test_rank_groups_seeds_by_itself_and_runs_on_request(places, cli):
     assert code == 0
     assert "cnn-seed-3/cnn" in joined(out)
     assert "cnn-seed-1/cnn" not in joined(out)
+    code, out, err = cli("rank", places, "--runs", "--top", "1")
+    assert "🥇 cnn-seed-3/cnn" in joined(out)
+    assert "Ranked by validation accuracy. Only the best of 6 runs is shown." in joined(out)
+    found = json.loads(cli("rank", places, "--runs", "--top", "1", "--format", "json")[1])
+    assert [(r["place"], r["medal"]) for r in found["ranking"]] == [(1, "🥇")]
+    assert "| 🥇 cnn-seed-3/cnn |" in cli("rank", places, "--runs", "--top", "1", "--format", "markdown")[1]
 
 
 def test_one_seed_in_one_workspace_stays_a_table_of_runs(places, cli):
@@ -240,6 +305,22 @@ def test_rank_takes_conditions_and_refuses_wrong_ones(places, cli):
     assert cli("rank", places, "--where", "seed > 9")[0] == 2
     assert cli("rank", places, "--runs", "--significance")[0] == 2
     assert cli("rank", places, "--by", "acuracy")[0] == 2
+
+
+def test_a_suffix_that_no_format_has_is_refused(places, cli, tmp_path):
+    code, _, err = cli("rank", places, "-o", tmp_path / "r.tex")
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+    assert "use one of .csv, .json, .md, .markdown, .txt, or add --format" in joined(err)
+    for name, options in (("r.txt", ()), ("r", ()), ("r.2", ("--format", "table"))):
+        assert cli("rank", places, "-o", tmp_path / name, *options)[0] == 0
+        assert "🥇" in (tmp_path / name).read_text("utf-8")
+
+
+def test_conditions_are_explained_with_figures_that_runs_have(places, cli):
+    for wrong in ("test_accuracy", "test_accuracy >"):
+        code, _, err = cli("rank", places, "--where", wrong)
+        assert (code, "test_accuracy > 0.9 and lr < 0.01" in joined(err)) == (2, True)
+        assert "macs" not in err
 
 
 def test_rank_by_a_test_figure_is_by_its_mean(places, cli):

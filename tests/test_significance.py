@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import networkx
@@ -458,12 +459,100 @@ def test_lost_and_foreign_predictions_are_said(tmp_path):
     assert any("no predictions at" in note for note in significance([a, b]).notes)
 
 
-def test_one_run_against_several_is_compared_at_the_same_seed(tmp_path):
-    (a, _), (b, _) = predicted(tmp_path, "a", 2.0, (0, 1, 2)), predicted(tmp_path, "b", 1.6, (2,))
-    found = only([a, b], key="test_accuracy")
-    assert (found.method, found.n_a) == ("McNemar", 1)
-    assert found.difference == pytest.approx(a.runs[2].result.test["accuracy"] - b.runs[0].result.test["accuracy"])
-    assert "only one is compared" in found.notes[0]
+@pytest.mark.parametrize("signal", [1.6, 0.2])
+def test_one_run_against_several_is_never_told_apart(tmp_path, signal):
+    """What the examples say of one run of each is a note, and the difference is that of the means."""
+    (a, ps), (b, (q,)) = predicted(tmp_path, "a", 2.0, (0, 1, 2)), predicted(tmp_path, "b", signal, (2,))
+    made = significance([a, b])
+    (found,) = made.differences
+    right = [(p.labels() == p.targets) for p in (*ps, q)]
+    only_a, only_b = int((right[2] & ~right[3]).sum()), int((right[3] & ~right[2]).sum())
+    p = st.binomtest(only_a, only_a + only_b).pvalue
+    assert (found.method, found.p, found.low, found.separable) == ("none", None, None, False)
+    assert found.difference == pytest.approx(np.mean(right[:3]) - right[3].mean())
+    assert f"a less b {100 * (only_a - only_b) / N:.1f} points" in found.notes[-1]
+    assert ("p < 0.0001" if p < 1e-4 else f"p = {p:.2g}") in found.notes[-1]
+    assert set(made.letters.values()) == {"a"}
+    assert any("b cannot be told apart from models of several runs" in note for note in made.notes)
+
+
+def test_a_single_run_ahead_at_its_seed_is_not_the_better_one(tmp_path):
+    """At seed 0 alone the several runs are far behind; their mean is ahead."""
+    (a, _), (low, _) = predicted(tmp_path, "a", 3.0, (1, 2, 3)), predicted(tmp_path / "low", "a", 0.0, (0,))
+    mixed, (b, _) = Group("a", (*low.runs, *a.runs), {}), predicted(tmp_path, "b", 1.5, (0,))
+    found = significance([mixed, b])
+    assert found.spreads[0].name == "a"
+    assert (found.differences[0].separable, found.differences[0].difference > 0) == (False, True)
+    assert "a less b -" in found.differences[0].notes[-1]
+    assert sentences(found)[0].startswith("a and b cannot be told apart in test accuracy: a is ahead by")
+
+
+def test_what_the_shared_seeds_say_against_the_means_is_no_verdict():
+    """At the six seeds that both have b is quicker by far; over all its runs it is slower."""
+    a = group("a", [5.0, 5.1, 4.9, 5.0, 5.2, 4.8])
+    b = group("b", [4.0, 4.2, 3.9, 4.1, 4.2, 3.7, 50.0, 60.0], range(8))
+    found = significance([a, b], KEY)
+    (d,) = found.differences
+    assert (d.a, d.b, d.method) == ("a", "b", "paired t")
+    assert d.p == pytest.approx(st.ttest_rel([r.result.train_seconds for r in a.runs], [4, 4.2, 3.9, 4.1, 4.2, 3.7])[1])
+    assert d.p < 0.001
+    assert (d.separable, d.seeds_needed) == (False, None)
+    assert "at these seeds b is ahead, over all runs a" in d.notes[-1]
+    assert set(found.letters.values()) == {"a"}
+    assert "at the seeds that both have b is ahead" in sentences(found)[0]
+
+
+def test_what_is_separable_agrees_with_the_order_of_the_means():
+    """Shared seeds say one thing, runs of other seeds another."""
+    random, verdicts = np.random.default_rng(0), set()
+    for _ in range(60):
+        groups = []
+        for i, name in enumerate("abc"):
+            values = [*random.normal(10 + i, 0.1, 5), *random.normal(10, 20, random.integers(0, 4))]
+            groups.append(group(name, values, [*range(5), *range(100 * i + 5, 100 * i + len(values))]))
+        found = significance(groups, KEY)
+        means = {s.name: s.mean for s in found.spreads}
+        for d in found.differences:
+            verdicts.add(d.separable)
+            assert not d.separable or (means[d.a] < means[d.b] and d.difference < 0)
+            assert not d.separable or not set(found.letters[d.a]) & set(found.letters[d.b])
+    assert verdicts == {True, False}
+
+
+def built(name, params, seeds):
+    runs = [Run(RunResult(name, name, "finished", params=params, settings={"seed": s}), Path(name)) for s in seeds]
+    return Group(name, tuple(runs), {})
+
+
+def test_what_no_seed_moves_simply_differs():
+    """By the key, not by the values: times that are equal at every seed stay a sample."""
+    found = significance([built("a", 1000, (0, 1)), built("b", 1001, range(5)), built("c", 1000, (3,))], "params")
+    apart = {(d.a, d.b): (d.separable, d.p, d.method) for d in found.differences}
+    assert apart == {
+        ("a", "c"): (False, None, "none"), ("a", "b"): (True, None, "none"), ("c", "b"): (True, None, "none"),
+    }  # fmt: skip
+    assert dict(found.letters) == {"a": "a", "c": "a", "b": "b"}
+    assert found.notes == ("params follows from the configuration, not from the seed: there is nothing to test.",)
+    assert sentences(found)[:2] == ["a and c are equal in parameters.", "a is better than b."]
+    assert only([group("a", [1.0] * 5), group("b", [2.0] * 5)]).method == "sign"
+
+
+def test_other_test_data_are_not_paired_by_example_either(tmp_path):
+    """Positions and targets agree, and the digests do not: one truth."""
+
+    def told(group, digest):
+        runs = [Run(replace(r.result, settings={**r.result.settings, "data_digest_test": digest}), r.folder) for r in
+                group.runs]  # fmt: skip
+        return Group(group.name, tuple(runs), {})
+
+    (a, _), (b, _) = predicted(tmp_path, "a", 2.0, (0, 1)), predicted(tmp_path, "b", 1.0, (0, 1))
+    assert only([told(a, "x"), told(b, "x")], key="test_accuracy").test_low is not None
+    assert only([told(a, "x"), told(b, "y")], key="test_accuracy").test_low is None
+    one, other = Group("a", a.runs[:1], {}), Group("b", b.runs[:1], {})
+    assert only([told(one, "x"), told(other, "x")], key="test_accuracy").method == "McNemar"
+    found = only([told(one, "x"), told(other, "y")], key="test_accuracy")
+    assert (found.method, found.p, found.separable) == ("none", None, False)
+    assert "both were judged on different test splits" in found.notes[0]
 
 
 def test_figures_without_examples_say_nothing_of_single_runs():

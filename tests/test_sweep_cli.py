@@ -103,8 +103,29 @@ def test_a_model_that_diverges_in_every_trial_is_said(here, cli, quick):
     assert "mlp: all of its 2 trials diverged: the loss became nan at step 3" in " ".join(out.split())
     assert "mlp has no finished trial" in err
     code, _, err = cli("trials", "--from-sweep", "sweep")
-    assert code == 2
-    assert "no finished trial" in err
+    assert code == 1
+    assert "no trial in sweep has finished: `compare-models study sweep` says why" in err
+
+
+def test_an_unfinished_search_is_said(here, cli, quick, monkeypatch):
+    from modelcmp.sweeps import trials
+    from modelcmp.training.stopping import Interrupted
+
+    def stop(self, draw, note):
+        raise Interrupted(2, "stopped")
+
+    real = crew.Crew.work
+    monkeypatch.setattr(crew.Crew, "work", stop)
+    assert cli("sweep", "-c", "sweep.yaml", "-q")[0] == 130
+    monkeypatch.setattr(crew.Crew, "work", lambda self, draw, note: real(self, draw, lambda e: note(e) or stop(0, 0, 0)))
+    assert cli("sweep", "-c", "sweep.yaml", "-q")[0] == 130
+    code, out, _ = cli("study", "sweep")
+    assert code == 0
+    assert "2 trials of each architecture, not done yet: 1 of mlp" in " ".join(out.split())
+    monkeypatch.setattr(trials, "run_trials", lambda *_: (_ for _ in ()).throw(Interrupted(2, "far enough")))
+    code, _, err = cli("trials", "--from-sweep", "sweep", "-q")
+    assert "the search in sweep is not done (1 trials of mlp are missing)" in err
+    assert code == 130
 
 
 def test_study_lists_and_exports(here, cli, quick):

@@ -322,7 +322,7 @@ def trial(model, number, value=None, state="finished", **fields):
 def test_progress_adds_up_what_was_spent():
     trials = (
         trial("cnn", 0, 0.9, train_seconds=60), trial("cnn", 1, None, "pruned", train_seconds=30),
-        trial("cnn", 2, 0.95, train_seconds=90), trial("cnn", 3, None, "running", train_seconds=500),
+        trial("cnn", 2, 0.95, train_seconds=90), trial("cnn", 3, None, "unfinished", train_seconds=500),
         trial("mlp", 0, None, "diverged", train_seconds=6),
     )  # fmt: skip
     made = sweep_overview(Sweep("mnist", "", "tpe", (ACCURACY,), ("cnn", "mlp"), trials, "minutes"))
@@ -431,16 +431,60 @@ def test_pictures_over_seeds(tmp_path):
         assert [len(found.get_offsets()) for found in drawn(figure, "runs")] == [8, 1, 8, 1]
         assert len(drawn(figure, "box")) == len(drawn(figure, "median")) == 2
         assert "mlp (1 diverged)" in figure.get_supxlabel()
-        ends = drawn(figure, "std")[2].get_xdata()
+        ends = drawn(figure, "std")[1].get_xdata()
         assert (ends[1] - ends[0]) / 2 == pytest.approx(statistics.stdev(0.98 + 0.001 * s for s in range(8)))
         figure = draw_bands(learning_bands(groups), "")
         assert list(drawn(figure, "mean")[0].get_ydata()) == [4.5, 4.0]
         assert "Left out, because they diverged or failed: mlp (1)." in figure.get_supxlabel()
 
 
+def test_a_single_point_is_seen_and_counted():
+    from modelcmp.reports.plots.seeds_draw import draw_strips
+
+    lost = [result("flaky", s, None, status="diverged") for s in (1, 2, 3)]
+    groups = [group("flaky", result("flaky", 0, 0.9), *lost)]
+    with house_style():
+        figure = draw_strips(seed_strip(groups), "")
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["flaky\n1 of 4 runs"]
+    assert drawn(figure, "mean") == drawn(figure, "std") == []  # a diamond would hide the point
+    assert all(found.get_alpha() == 1 for found in drawn(figure, "runs"))
+    assert "Diamond" not in figure.get_supxlabel()
+    assert "that needs two seeds" in figure.get_supxlabel()
+
+
+def test_a_repeated_seed_is_one_point_and_one_line():
+    groups = [group("cnn", result("cnn", 1, 0.9, (1.0,)), result("cnn", 1, 0.1, (9.0,)), result("cnn", 2, 0.8, (2.0,)))]
+    assert seed_strip(groups, ("test_accuracy",)).panels[0][1][0].points == ((1, 0.9), (2, 0.8))
+    band = learning_bands(groups).panels[0][1][0]
+    assert (band.runs, band.points[0].mean) == (2, 1.5)
+
+
+def test_one_epoch_is_a_point_with_a_bar_and_the_caption_says_so():
+    from modelcmp.reports.plots.seeds_draw import draw_bands
+
+    groups = [group(n, *(result(n, s, None, (1.0 + s,)) for s in (0, 1, 2))) for n in ("cnn", "mlp")]
+    with house_style():
+        figure = draw_bands(learning_bands(groups), "")
+    low, high = drawn(figure, "bar")[0].get_ydata()
+    assert (low, high) == pytest.approx((1.0, 3.0))  # 2 ± 1
+    assert drawn(figure, "band") == []
+    assert "Points: mean over seeds. Bars: ±" in figure.get_supxlabel()
+    first, second = (line.get_xdata()[0] for line in drawn(figure, "mean")[:2])
+    assert first != second
+    keys = figure.axes[-1].get_legend().get_lines()
+    assert [(line.get_marker(), line.get_linewidth()) for line in keys] == [("o", 0), ("o", 0)]
+    with house_style():
+        figure = draw_bands(learning_bands([group("cnn", result("cnn", 0, None, (1.0, 0.5)))]), "")
+    assert figure.get_supxlabel() == "Lines: one seed each, so that there is no spread."
+
+
 def test_groups_of_which_every_run_broke_are_drawn_as_words(tmp_path):
+    from modelcmp.reports.plots.seeds_draw import draw_strips
+
     broken = [group("cnn", result("cnn", 0, status="diverged"), result("cnn", 1, status="failed"))]
     assert len(save_trials_plots(broken, tmp_path)) == 2
+    with house_style():
+        assert "cnn (1 diverged, 1 failed)" in draw_strips(seed_strip(broken), "").get_supxlabel()
     with pytest.raises(BadInput, match="no group"):
         save_trials_plots([], tmp_path)
 

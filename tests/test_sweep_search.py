@@ -95,7 +95,7 @@ def test_what_a_killed_coordinator_left_is_trained_under_its_number(made_up, tmp
     for _ in range(2):
         with pytest.raises(Killed):
             search(sweep_of(YAML), tmp_path / "s", listener=KillsItself())
-    assert [t.state for t in list_sweep(tmp_path / "s").trials].count("running") == 1
+    assert [t.state for t in list_sweep(tmp_path / "s").trials].count("unfinished") == 1
     found = search(sweep_of(YAML), tmp_path / "s")
     assert [t.state for t in found.trials] == ["finished"] * 8
     assert [u.name for u in made_up.trained] == [f"mlp-{i:04}" for i in range(8)]

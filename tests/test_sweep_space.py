@@ -15,7 +15,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from modelcmp.errors import BadInput
 from modelcmp.sweeps.space import MOST, Circle, Key, Space, in_order
+from modelcmp.sweeps.space_reading import read_entries, read_space
 from modelcmp.sweeps.space_values import Choices, Range, values_from
+from modelcmp.training.yaml_text import parse
 
 SGD = {"name": "sgd", "momentum": 0.9}
 MIXED = Space(
@@ -204,6 +206,23 @@ def test_parents_come_before_what_depends_on_them():
     assert [k.path for k in in_order([a, b, c])] == ["b", "c", "a"]
     with pytest.raises(Circle, match="a -> c -> a"):
         in_order([b, Key("d", Choices((1,)), (("a", (1,)),)), a, Key("c", Choices((3,)), (("a", (1,)),))])
+
+
+@pytest.mark.parametrize(
+    ("more", "hint"),
+    [
+        ("", "add optimizer.name to space, or drop the when"),
+        ("  epochs: [1, 2]\n", "add optimizer.name to space, or drop the when"),
+        ("  optimizer.nam: [1, 2]\n", "did you mean 'optimizer.nam'?"),
+    ],
+)
+def test_a_condition_on_what_is_not_searched_says_what_to_do(more, hint):
+    text = f"space:\n  lr: {{values: [0.1, 0.01], when: {{optimizer.name: sgd}}}}\n{more}"
+    document = parse(text, "s.yaml")
+    with pytest.raises(BadInput) as caught:
+        read_space(read_entries(document.data["space"], ["cnn"], document)["cnn"])
+    assert str(caught.value).endswith(f"which is not searched: {hint}")
+    assert str(caught.value).startswith("s.yaml:2: space.lr: it depends on 'optimizer.name', ")
 
 
 def test_neither_optuna_nor_torch_is_needed_to_read_a_space():

@@ -94,6 +94,17 @@ def test_a_password_from_the_environment(monkeypatch):
     monkeypatch.delenv("OF_THE_STUDY")
     with pytest.raises(BadInput, match=r"mysql://me:\*\*\*@host/db: the environment has no \$OF_THE_STUDY"):
         storage_url("mysql://me:$OF_THE_STUDY@host/db", Path())
+    assert storage_url("a$.db", Path("/x")) == "sqlite:////x/a$.db"
+
+
+@pytest.mark.parametrize("secret", ["pa$word", "$OF_THE_STUDY", "${HOME}", "a\\1b", "$"])
+@pytest.mark.parametrize("name", ["$OF_THE_STUDY", "${OF_THE_STUDY}"])
+def test_what_the_environment_holds_is_taken_as_it_is(monkeypatch, name, secret):
+    monkeypatch.setenv("OF_THE_STUDY", secret)
+    assert storage_url(f"postgresql://me:{name}@host/db", Path()) == f"postgresql://me:{secret}@host/db"
+    with pytest.raises(BadInput, match=r"the environment has no \$\{NOT_THERE\}: export it first") as caught:
+        storage_url(f"postgresql://me:{name}@host/${{NOT_THERE}}", Path())
+    assert secret not in str(caught.value).replace("${NOT_THERE}", "").replace("plain $", "")
 
 
 @pytest.mark.parametrize(
@@ -110,13 +121,25 @@ def test_passwords_are_not_shown(url, safe):
 
 
 def test_a_driver_that_is_missing_is_named_and_the_password_is_not():
-    with pytest.raises(BadInput, match="pip install psycopg2-binary") as caught:
-        open_storage("postgresql://me:s3cret@localhost/db", create=True)
-    assert "s3cret" not in str(caught.value)
+    with pytest.raises(BadInput, match=r"pip install psycopg2-binary`$") as caught:
+        open_storage("postgresql+psycopg2://me:s3{cr}et@localhost/db", create=True)
+    assert "et@" not in str(caught.value)
     with pytest.raises(BadInput, match=r"pip install pymysql.*mysql\+pymysql://"):
         open_storage("mysql://me:s3cret@localhost/db", create=True)
     with pytest.raises(BadInput, match="no URL of a database"):
         open_storage("nonsense://x", create=True)
+
+
+@pytest.mark.parametrize(
+    ("module", "hint"), [("cx_Oracle", "`pip install cx_Oracle`"), ("mysql.connector", "`pip install mysql-connector-"),
+                         (None, "install the one that SQLAlchemy wants")],
+)  # fmt: skip
+def test_the_driver_is_called_what_its_import_was(module, hint):
+    missing = ModuleNotFoundError("No module", name=module)
+    with pytest.raises(BadInput) as caught, told("oracle://me:s3cret@localhost/db"):
+        raise ImportError("Failed to import DB access module") from missing
+    start = "oracle://me:***@localhost/db cannot be used: the driver of oracle is not installed: "
+    assert str(caught.value).startswith(start + hint)
 
 
 def test_a_server_that_refuses_is_one_line_without_the_password():
@@ -189,8 +212,34 @@ def test_a_damaged_file(tmp_path, folder):
     content[4096:] = random.Random(0).randbytes(len(content) - 4096)
     path.write_bytes(content)
     for read in (lambda: list_sweep(path), lambda: list_by_optuna(storage_url(str(path), tmp_path))):
-        with pytest.raises(BadInput, match=r"x\.db is damaged or no study"):
+        with pytest.raises(ModelcmpError, match=r"x\.db is damaged or no study") as caught:
             read()
+        assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("spoilt", [slice(0, 100), slice(16, 60), slice(0, 4096)])
+def test_a_damaged_beginning_of_a_study_is_a_failure_and_not_a_wrong_name(tmp_path, folder, spoilt):
+    path = copied(folder, tmp_path / "x.db")
+    content = bytearray(path.read_bytes())
+    content[spoilt] = b"\xff" * (spoilt.stop - spoilt.start)
+    path.write_bytes(content)
+    for read in (lambda: list_sweep(path), lambda: opened(path, create=True)):
+        with pytest.raises(ModelcmpError, match=r"x\.db is damaged or no study") as caught:
+            read()
+        assert caught.value.exit_code == 1
+
+
+def test_a_damaged_journal_is_a_failure_and_not_a_wrong_name(tmp_path):
+    path = tmp_path / "x.log"
+    fill(opened(path, create=True))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], lines[2][:20], *lines[3:]]) + "\n")
+    with pytest.raises(ModelcmpError, match=r"x\.log is damaged or no study") as caught:
+        list_sweep(path)
+    assert caught.value.exit_code == 1
+    path.write_text('{"a": 1}\n' * 3)
+    with pytest.raises(BadInput, match=r"x\.log is damaged or no study"):
+        list_sweep(path)
 
 
 def test_another_programs_database_is_left_alone(tmp_path):
@@ -222,8 +271,12 @@ def test_a_locked_file(tmp_path):
     study = fill(opened(path, create=True, timeout=0.05))
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    with pytest.raises(BadInput, match=r"x\.db is locked: another process"):
+    with pytest.raises(ModelcmpError, match=r"x\.db is locked: another process") as caught:
         study.tell(5, "finished", [0.5], FACTS)
+    assert caught.value.exit_code == 1
+    with pytest.raises(ModelcmpError, match=r"x\.db is locked: another process") as caught:
+        open_study(opened(path, create=True, timeout=0.05), "digits/mlp", [ACCURACY], identity())
+    assert caught.value.exit_code == 1
     assert len(list_sweep(path).trials) == 6  # reading does not wait for a writer
     blocker.execute("ROLLBACK")
     study.tell(5, "finished", [0.5], FACTS)
@@ -321,7 +374,7 @@ def test_both_ways_of_reading_give_the_same(folder):
     assert (ours.models, ours.method, ours.objectives) == (("cnn", "mlp"), "random", (ACCURACY,))
     assert (ours.budget_unit, ours.budget) == ("trials", {"cnn": 6, "mlp": 4})
     cnn = ours.of("cnn")
-    assert [t.state for t in cnn] == ["finished", "diverged", "failed", "pruned", "finished", "running"]
+    assert [t.state for t in cnn] == ["finished", "diverged", "failed", "pruned", "finished", "unfinished"]
     assert [t.values is None for t in cnn] == [False, True, True, True, False, True]
     assert cnn[1].message == "it diverged"
     assert (cnn[0].epochs, cnn[0].steps, cnn[0].train_seconds, cnn[0].flops) == (3, 30, 1.5, 10**15)
@@ -411,7 +464,7 @@ def test_optuna_dashboard_serves_our_studies(folder):
     studies = get("/api/studies")["study_summaries"]
     assert [s["study_name"] for s in studies] == ["digits/cnn", "digits/mlp"]
     served = get(f"/api/studies/{studies[0]['study_id']}", "after=0")["trials"]
-    states = {"finished": "Complete", "pruned": "Pruned", "diverged": "Pruned", "failed": "Fail", "running": "Running"}
+    states = {"finished": "Complete", "pruned": "Pruned", "diverged": "Pruned", "failed": "Fail", "unfinished": "Running"}
     ours = list_sweep(folder).of("cnn")
     assert [(t["number"], t["state"]) for t in served] == [(t.number, states[t.state]) for t in ours]
     lr = [next(p["param_internal_value"] for p in t["params"] if p["name"] == "lr") for t in served]

@@ -155,6 +155,26 @@ def test_every_style_of_one_run_without_figures(style):
     assert "cnn" in trials_text(grouped(result("cnn", 1, status="failed", message="out of\nmemory")), style)
 
 
+def test_what_the_spread_is_is_said_where_one_is_shown(two):
+    assert trials_lines(two)[1] == f"No spread: {NASTY}; that needs two seeds."
+    single = trials_lines(grouped(result("cnn", 1, 0.5, 0.9), result("mlp", 1, 0.6, 0.8)))
+    assert single == ["Figures of a single seed each: a spread over seeds needs two (--seeds 2)."]
+    assert "±" not in trials_text(grouped(result("cnn", 1, 0.5, 0.9)), "markdown")
+    lost = trials_lines(grouped(result("cnn", 1, status="diverged", message="NaN")))
+    assert lost == ["No run has any of these figures.", "cnn: 1 of 1 diverged (NaN)"]
+    same = [RunResult("cnn", "cnn", "finished", params=5, settings={**SETTINGS, "seed": s}) for s in (1, 2)]
+    assert trials_lines(grouped(*same), ["params"]) == ["Means over n seeds."]
+
+
+def test_a_repeated_seed_counts_once():
+    groups = grouped(result("cnn", 3, 0.5, 0.9), result("cnn", 3, 0.6, 0.8), result("cnn", 4, status="diverged"))
+    rows = [line for line in screen(trials_table(groups, 80), 80).splitlines() if "cnn" in line]
+    assert rows[0].split()[-1] == "1/2"
+    (row,) = csv.DictReader(io.StringIO(trials_text(groups, "csv")))
+    assert row["missing"] == "diverged: 1"
+    assert "cnn: 1 of 2 diverged" in trials_lines(groups)
+
+
 def test_repeated_seeds_keep_their_values():
     groups = grouped(result("cnn", 3, 0.5, 0.9), result("cnn", 3, 0.6, 0.8), result("cnn", 4, 0.7, 0.7))
     (row,) = csv.DictReader(io.StringIO(trials_text(groups, "csv")))
@@ -186,7 +206,10 @@ def test_latex_escapes_all_that_is_special():
     plain = text.replace(r"\textasciitilde{}", "").replace(r"\textasciicircum{}", "").replace(r"\textbackslash{}", "")
     assert not _SPECIAL.search(plain)
     assert not re.search(r"(?<!\\)\$", plain)
-    assert latex("a--b") == "a-{}-b"
+    assert latex("a--b---c") == "a-{}-b-{}-{}-c"
+    assert latex(",,'x`") == r",{},\textquotesingle{}x\textasciigrave{}"
+    assert latex("^~<>|") == (r"\textasciicircum{}\textasciitilde{}\textless{}\textgreater{}\textbar{}")
+    assert latex("a\x00b\x7f") == "a b "
     assert mean_latex(spread(0.98204, 0.0009), RANK_KEYS["test_accuracy"]) == r"$98.204 \pm 0.090$\,\%"
     assert mean_latex(spread(1e7, 3e6), RANK_KEYS["test_loss"]) == r"$1 \times 10^{7} \pm 3 \times 10^{6}$"
     assert mean_latex(spread(None, None, 0), RANK_KEYS["test_loss"]) == "--"

@@ -122,6 +122,30 @@ def test_text_is_compared_with_text():
             parse(text, resolve).holds(row)
 
 
+@pytest.mark.parametrize(("text", "words"), [
+    ("bound < 3", 'bound is text here ("none"): compare it like bound == "none"'),
+    ("3 >= bound", 'compare it like bound == "none"'),
+    ("bound < macs", 'bound is text here ("none") and macs is a number here (7): they have no order'),
+    ("macs < 'a'", "macs is a number here (7): compare it like macs == 7"),
+    ("'a' < 3", '"a" and 3 have no order'),
+    ("bound * 2 > 1", 'bound is text here ("none"): nothing can be computed with it'),
+    ("-bound > 1", 'bound is text here ("none"): nothing can be computed with it'),
+    ("bound in 'none'", """'in' wants a list: bound in ["none", "none"]"""),
+    ("(macs - 9) ** 0.5 > 1", "macs - 9 is below 0"), ("10 ** macs ** macs ** macs > 1", "a figure grows too large"),
+])  # fmt: skip
+def test_what_cannot_be_compared_is_said_in_our_words(text, words):
+    with pytest.raises(BadInput) as error:
+        parse(text, resolve).holds({"bound": "none", "macs": 7, "params": 1, "ai": 1.0})
+    assert words in str(error.value)
+    assert "instances" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["macs", "macs <", "not macs"])
+def test_the_example_is_the_callers(text):
+    with pytest.raises(BadInput, match="write it like 'lr < 1'"):
+        parse(text, resolve, "lr < 1")
+
+
 def test_prefixes_scale():
     row = {"macs": 4_999_999_999, "params": 29_999_999, "ai": 1.5}
     assert parse("macs < 5G and params < 30M and ai < 0.0016k", resolve).holds(row)

@@ -139,14 +139,9 @@ def _show_runs(
 ) -> None:  # fmt: skip
     """Single runs; of several workspaces the names say which, whatever is left of them."""
     from modelcmp.training.finding import named
-    from modelcmp.training.summary import rank_runs
 
     names = {run.folder: r for run, r in zip(everyone, named([(e.folder, e.result) for e in everyone]), strict=True)}
-    results = [names[run.folder] for run in kept]
-    if top is not None and top < len(results):
-        screen.note(f"the first {top} of {len(results)} runs")
-        results = rank_runs(results, by)[:top]
-    show(results, style, output, by, fairness)
+    show([names[run.folder] for run in kept], style, output, by, fairness, top)
 
 
 def _say(kept: int, found: int, where: str | None, problems: Sequence[str]) -> None:

@@ -12,14 +12,13 @@ from .. import screen
 from .rank import Runs, _complete_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from modelcmp.sweeps.statistics.records import Significance
     from modelcmp.training.grouping import Group
 
 _FORMATS = (*opt.FORMATS, "latex")
 _SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex"}
-_PLAIN = (".txt", "")  # the table
 _DEFAULT = "test_accuracy"
 
 
@@ -55,7 +54,7 @@ def significance(
 
     Runs that differ in nothing but the seed are one group. Groups are
     compared at the seeds that both have (paired t), else by Welch's t;
-    single runs example by example (McNemar, paired bootstrap) from their
+    two single runs example by example (McNemar, paired bootstrap) from their
     saved predictions. p-values are Holm-adjusted. What cannot be told
     apart shares a letter, and how many seeds would help is said.
 
@@ -71,7 +70,6 @@ def significance(
     from modelcmp.sweeps.statistics.significance import significance as judge
     from modelcmp.training.grouping import group_notes, load_groups
 
-    _check_suffix(format, output)
     style = opt.choose_format(format, output, _FORMATS, _SUFFIXES)
     keys = _keys(by)
     _check_plot(plot, keys)
@@ -100,18 +98,6 @@ def _keys(by: Sequence[str] | None) -> list[str]:
     if by and not names:
         raise BadInput("--by names no figure: write --by test_accuracy, or several with commas")
     return list(dict.fromkeys(check_key(name).key for name in names))
-
-
-def _check_suffix(format: str | None, output: Path | None) -> None:
-    """Refuses a name that asks for a format that there is not; raises BadInput."""
-    from modelcmp.errors import BadInput
-
-    known = (*_SUFFIXES, *_PLAIN)
-    if format is None and output is not None and output.suffix.lower() not in known:
-        raise BadInput(
-            f"cannot tell the format of {output} from its suffix: end its name in .csv, .json, .md, .tex or .txt, or "
-            f"give --format"
-        )
 
 
 def _check_plot(plot: Path | None, keys: Sequence[str]) -> None:
@@ -145,12 +131,19 @@ def _none_left(groups: Sequence[Group], wanted: str) -> str:
 
     results = [r for group in groups for r in group.results]
     counted = Counter(r.status for r in results)
-    states = " and ".join(f"{n} {'are' if status == 'finished' else ''} {status}" for status, n in counted.items())
-    states = " ".join(states.split())
     first = next((r for r in results if r.message), None)
     why = f" (the first, {first.name}: {first.message})" if first else ""
-    advice = "lower the learning rate or clip gradients" if counted["diverged"] else "mend the cause"
-    return f"no run has a figure, and so no {wanted}: of {len(results)} {states}{why}; {advice}, and train them again"
+    advice = "lower lr or set clip_norm" if counted["diverged"] else "mend the cause"
+    return f"no run has a figure, and so no {wanted}: {_states(counted)}{why}; {advice}, and train them again"
+
+
+def _states(counted: Mapping[str, int]) -> str:
+    """``all 4 runs diverged``, ``of 5 runs 3 diverged and 2 failed``."""
+    words = {status: status if status in ("diverged", "failed") else f"are {status}" for status in counted}
+    total = sum(counted.values())
+    if len(counted) == 1:
+        return f"all {total} runs {words[next(iter(counted))]}"
+    return f"of {total} runs {' and '.join(f'{n} {words[status]}' for status, n in counted.items())}"
 
 
 def _show(found: Sequence[Significance], style: str, output: Path | None, notes: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ def study(
     ] = None,
     top: Annotated[
         int | None,
-        typer.Option("--top", "-t", metavar="N", min=1, help="Only the first N.", show_default="20 on a terminal"),
+        typer.Option("--top", "-t", metavar="N", min=1, help="Only the first N.", show_default="20 in a table"),
     ] = None,
     in_order: Annotated[bool, typer.Option("--in-order", help="As they began, not best first.")] = False,
     plots: Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from .. import options as opt
 from .. import screen
-from .train import ModelNames, Overrides
+from .train import DataName, ModelNames, Overrides
 
 if TYPE_CHECKING:
     from modelcmp.sweeps.config import SweepConfig
@@ -53,7 +53,7 @@ def sweep(
         ),
     ] = None,
     model: ModelNames = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="NAME", help="digits, mnist, cifar10, ...")] = None,
+    data: DataName = None,
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over the training data.")] = None,
     method: Annotated[
         str | None,
@@ -66,7 +66,12 @@ def sweep(
     ] = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option("--objective", metavar="KEY", help="val_accuracy, val_loss, params, ...; several: a front."),
+        typer.Option(
+            "--objective",
+            metavar="KEY",
+            autocompletion=opt.complete_key,
+            help="val_accuracy, val_loss, params, ...; several: a front.",
+        ),
     ] = None,
     set_: Overrides = None,
     storage: Annotated[
@@ -86,7 +91,7 @@ def sweep(
     address: opt.Address = None,
     gpus: Gpus = None,
     cpus: Cpus = None,
-    format: opt.Format = None,
+    format: opt.Printed = None,
     quiet: Quiet = False,
 ) -> int:
     """Search the best hyperparameters of each architecture, all with the same budget.
@@ -100,9 +105,9 @@ def sweep(
     Examples:
       compare-models sweep --recipe mnist_study
       compare-models sweep --config sweep.yaml
-      compare-models sweep --config sweep.yaml --method tpe --trials 50 --jobs 2
+      compare-models sweep -c sweep.yaml --method tpe --trials 50 --jobs 2
       compare-models sweep -m cnn -m mlp --set 'space.lr=[0.001, 0.1]'
-      compare-models sweep --config sweep.yaml --objective val_accuracy --objective params
+      compare-models sweep -c sweep.yaml --objective val_loss --objective params
       compare-models sweep --config sweep.yaml --engine ray --gpus 0.5
       compare-models sweep --resume sweep-mnist_study
     """
@@ -146,7 +151,7 @@ def _opened(
         return kept_config(resume), resume, None
     if config is not None and recipe is not None:
         raise BadInput("--config and --recipe are two searches: give one, and change it with --set")
-    if config is None and recipe is None and not any(o.startswith("space") for o in overrides):
+    if config is None and recipe is None and not overrides:
         raise BadInput("nothing to search: give --config FILE, --recipe mnist_study or --set 'space.lr=[0.001, 0.1]'")
     from modelcmp.training.config_file import open_document
 

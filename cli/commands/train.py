@@ -48,6 +48,10 @@ ModelNames = Annotated[
         help="An architecture; may be repeated: cnn, resnet18, timm:NAME, net.py:factory.",
     ),
 ]  # fmt: skip
+DataName = Annotated[
+    str | None,
+    typer.Option("--data", metavar="NAME", autocompletion=opt.complete_data, help="digits, mnist, cifar10, ..."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the config: optimizer.momentum=0.9; may be repeated."),
@@ -58,7 +62,7 @@ def train(
     config: ConfigFile = None,
     recipe: Recipe = None,
     model: ModelNames = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="NAME", help="digits, mnist, cifar10, ...")] = None,
+    data: DataName = None,
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over the training data.")] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", "-b", metavar="N", help="Samples a step, over all processes.")
@@ -85,7 +89,7 @@ def train(
     ] = 1,
     engine: opt.Engine = "local",
     address: opt.Address = None,
-    format: opt.Format = None,
+    format: opt.Printed = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write large dumps without asking.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> int:
@@ -220,15 +224,17 @@ def report(trained: Trained, style: str) -> int:
     return 1 if unfinished or undumped else 0
 
 
-def show(results: Any, style: str, output: Path | None, by: str | None = None, fairness: bool = False) -> None:
-    """The ranked tables and what was unequal; or the same as JSON, CSV or Markdown."""
+def show(
+    results: Any, style: str, output: Path | None, by: str | None = None, fairness: bool = False, top: int | None = None
+) -> None:
+    """The ranked tables and what was unequal; or the same as JSON, CSV or Markdown. ``top``: only the first ones."""
     from modelcmp.reports import training_outputs as outputs
 
     if style == "table":
         width = screen.stdout().width if output is None else 120
-        screen.show(outputs.screens(results, width, by, fairness), output)
+        screen.show(outputs.screens(results, width, by, fairness, top), output)
     else:
-        screen.write_text(outputs.text(results, style, by), output)
+        screen.write_text(outputs.text(results, style, by, top), output)
 
 
 def _listed(paths: list[Path]) -> str:

@@ -12,7 +12,7 @@ import typer
 from .. import options as opt
 from .. import screen
 from .sweep import Cpus, Gpus, Jobs, Quiet, check_alone, default_folder
-from .train import ConfigFile, ModelNames, Overrides, Recipe
+from .train import ConfigFile, DataName, ModelNames, Overrides, Recipe
 
 if TYPE_CHECKING:
     from modelcmp.sweeps.trials import Seeded
@@ -36,13 +36,14 @@ def trials(
         str | None, typer.Option("--by", metavar="KEY", help="With --from-sweep: best by which of its objectives.")
     ] = None,
     model: ModelNames = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="NAME", help="digits, mnist, cifar10, ...")] = None,
+    data: DataName = None,
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over the training data.")] = None,
     set_: Overrides = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", metavar="KEY", help="A column; may be repeated.", show_default="test_loss, test_accuracy"
+            "--metric", metavar="KEY", autocompletion=opt.complete_key,
+            help="A column; may be repeated.", show_default="test_loss, test_accuracy"
         ),
     ] = None,
     out_dir: Annotated[
@@ -74,7 +75,7 @@ def trials(
       compare-models trials --recipe quickstart --seeds 5
       compare-models trials --config run.yaml --seeds 1,2,7 --jobs 2
       compare-models trials --from-sweep sweep-mnist_study --best --seeds 5
-      compare-models trials --model cnn --model mlp --metric test_f1 --metric test_auc
+      compare-models trials -m cnn -m mlp --metric test_f1 --metric test_auc
       compare-models trials --config run.yaml --seeds 5 --format latex
     """
     from ..live_units import listening
@@ -115,17 +116,29 @@ def _keys(metric: list[str] | None) -> tuple[str, ...]:
 
 def _from_sweep(folder: Path, by: str | None) -> tuple[dict[str, Config], str, int]:
     """The best configuration of each architecture, the sweep's name, and the first seed that the search has not had."""
-    from modelcmp.sweeps.best import chosen
+    from modelcmp.sweeps.best import chosen, missing_trials
     from modelcmp.sweeps.config import trial_config
     from modelcmp.sweeps.folder import kept_config
     from modelcmp.sweeps.listing import list_sweep
 
     folder = folder.parent if folder.is_file() else folder
     kept = kept_config(folder)
-    found = chosen(list_sweep(folder, kept.name), by)
+    recorded = list_sweep(folder, kept.name)
+    found = chosen(recorded, by)
+    if left := missing_trials(recorded):
+        told = ", ".join(f"{n:,} trials of {m}" for m, n in left.items())
+        screen.warn(
+            f"the search in {folder} is not done ({told} are missing): these are its best so far; "
+            f"`compare-models sweep --resume {folder}` goes on with it"
+        )
     for missing in [label for label in kept.base.labels if label not in found]:
         screen.warn(f"{missing} has no finished trial in {folder}, and is left out")
-    configs = {label: trial_config(kept, label, trial.params) for label, trial in found.items()}
+    configs = {
+        label: trial_config(kept, label, trial.params).model_copy(
+            update={"description": f"{trial.name}, the best of {len(recorded.of(label))} trials of {folder.name}"}
+        )
+        for label, trial in found.items()
+    }
     return configs, kept.name, kept.base.seed + 1
 
 

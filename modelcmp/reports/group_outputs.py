@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..training.grouping import SEEDED, Group
 from ..training.results import RunResult
-from .export import csv_text, json_text
+from .export import csv_text, json_text, markdown_text
 from .fairness_table import fairness_table
 from .group_ranking import group_key, rank_groups
 from .group_rows import document, flat_row, json_row, known_keys
@@ -60,7 +60,7 @@ def text(
     entry = group_key(groups, by)
     ranked = rank_groups(groups, by, significance)[:top]
     if style == "markdown":
-        said = "".join(f"\n{line}\n" for line in _verdict(groups, by, significance))
+        said = "".join(f"\n{markdown_text(line)}\n" for line in _verdict(groups, by, significance))
         return group_markdown(ranked, entry) + said
     keys = list(dict.fromkeys([entry.key, *known_keys(groups)]))
     places = [{"place": r.place, "medal": r.medal or None, "letters": r.letters or None} for r in ranked]

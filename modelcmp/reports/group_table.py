@@ -19,7 +19,7 @@ from .group_ranking import RankedGroup
 from .group_rows import spreads
 from .spreads import NOTHING, count_text, mean_text
 from .tables import NAME_WIDTH, Column, split_tables
-from .training_table import in_sentence, markdown_lines
+from .training_table import cut_words, in_sentence, markdown_lines
 
 #: Figures beside the one that ranks, in the order in which they are given room.
 FIGURES = ("test_accuracy", "test_loss", "val_accuracy", "val_loss", "train_seconds", "params")
@@ -156,19 +156,6 @@ def _order_lines(ranked: Sequence[RankedGroup], label: str) -> list[str]:
     if len(ranked) < ranked[0].among:
         lines.append(cut_words(len(ranked), ranked[0].among, "groups"))
     return lines
-
-
-def cut_words(shown: int, among: int, what: str) -> str:
-    """How many of a ranking are shown.
-
-    >>> cut_words(1, 8, "groups"), cut_words(3, 8, "runs")
-    ('Only the best of 8 groups is shown.', 'Only the first 3 of 8 runs are shown.')
-    """
-    return (
-        f"Only the best of {among} {what} is shown."
-        if shown == 1
-        else (f"Only the first {shown} of {among} {what} are shown.")
-    )
 
 
 def missing_lines(groups: Sequence[Group], keys: Sequence[str]) -> list[str]:

@@ -21,7 +21,9 @@ CONVENTIONS = {
     "spread interval": "low and high of a group: Student's interval of the mean over seeds",
     "difference": "mean of a less mean of b, at the seeds of the method; a is the group of the better mean",
     "difference interval": "low and high of a difference: of that pair alone, at the confidence given",
-    "p_adjusted": "two-sided p after Holm over all pairs of the table; separable: at most alpha",
+    "p_adjusted": "two-sided p after Holm over all pairs of the table",
+    "separable": "p_adjusted is at most alpha, and a is ahead at the runs compared too; of params, trainable_params "
+    "and flops_per_epoch, which no seed moves: they differ",
     "effect": "Hedges' g with its small-sample correction; paired: over the root mean square of both deviations",
     "seeds_needed": "of each group in all, for a power of 0.8 at alpha over the pairs not yet separable",
     "test interval": "test_low and test_high: paired bootstrap over the examples of the split, weights as they are",

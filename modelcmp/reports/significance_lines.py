@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..training.summary import RANK_KEYS
@@ -27,7 +28,7 @@ def shown(significance: Significance) -> list[Difference]:
     if len(pairs) <= _ALL_PAIRS:
         return pairs
     names = [s.name for s in significance.spreads]
-    near = {*zip(names, names[1:], strict=False)}
+    near = {*pairwise(names)}
     return [d for d in pairs if d.a == names[0] or (d.a, d.b) in near][:_MOST_PAIRS]
 
 
@@ -72,8 +73,8 @@ def _columns(significance: Significance) -> list[str]:
     found = cut_line(significance)
     if sum(d.p is not None for d in pairs) > 1:
         found.append(
-            "p-values are adjusted for all pairs that were tested (Holm); intervals are of each pair alone, so that one "
-            "may leave out 0 where the pair is not separable."
+            "p-values are adjusted for all pairs that were tested (Holm); intervals are of each pair alone, so that "
+            "one may leave out 0 where the pair is not separable."
         )
     if any(d.seeds_needed is not None for d in pairs):
         found.append(

@@ -59,7 +59,7 @@ def _figure_tables(significance: Significance, width: int) -> list[Table]:
     written = [pair_name(d) for d in pairs]
     if pairs and not _has_room(written, _pair_columns(pairs, significance), width):
         written = [f"{names.index(d.a) + 1} - {names.index(d.b) + 1}" for d in pairs]
-        names = [f"{i}: {name}" for i, name in enumerate(names, 1)]
+        columns.insert(0, Column("No.", tuple(str(i) for i, _ in enumerate(names, 1))))
     parts = _tables(names, columns, width, entry.label, "Model")
     return parts + (_pair_tables(written, pairs, significance, width) if pairs else [])
 
@@ -102,7 +102,7 @@ def _group_columns(significance: Significance) -> list[Column]:
     intervals = tuple(_mean_interval(s, significance) for s in found)
     columns = [
         Column(
-            f"{entry.short} ± std" if any(s.std is not None for s in found) else entry.short,
+            f"{entry.short} ± std" if _has_spread(significance) else entry.short,
             tuple(mean_text(s, entry) for s in found),
         ),
         Column(_interval_head(significance), intervals),
@@ -110,6 +110,10 @@ def _group_columns(significance: Significance) -> list[Column]:
         Column("Alike", tuple(significance.letters.get(s.name, "") or NOTHING for s in found), "left"),
     ]
     return [c for c in columns if c.cells != (NOTHING,) * len(found) or c.head == columns[0].head]
+
+
+def _has_spread(significance: Significance) -> bool:
+    return significance.metric not in CONFIGURED and any(s.std is not None for s in significance.spreads)
 
 
 def _mean_interval(s: Spread, significance: Significance) -> str:
@@ -145,6 +149,8 @@ def _pair_columns(pairs: Sequence[Difference], significance: Significance) -> li
         Column("Verdict", tuple(verdict_text(d) for d in pairs), "left"),
         Column("Seeds", tuple(NOTHING if d.seeds_needed is None else str(d.seeds_needed) for d in pairs)),
     ]
+    if significance.metric in CONFIGURED:
+        return [columns[0], columns[3]]
     return [c for c in columns if c.head != "Seeds" or any(cell != NOTHING for cell in c.cells)]
 
 
@@ -204,8 +210,7 @@ def _tables(names: Sequence[str], columns: Sequence[Column], width: int, title: 
 
 
 def _markdown_table(head: str, names: Sequence[str], columns: Sequence[Column]) -> str:
-    # An entity: a backslash would itself be made plain in a cell.
-    rows = [[name.replace("*", "&#42;"), *(c.cells[i] for c in columns)] for i, name in enumerate(names)]
+    rows = [[name, *(c.cells[i] for c in columns)] for i, name in enumerate(names)]
     words = [c.head for c in columns if c.justify == "left"]
     return markdown_table([head, *(c.head for c in columns)], rows, text=words)
 

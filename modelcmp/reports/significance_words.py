@@ -34,6 +34,8 @@ def verdict_lines(significance: Significance) -> list[str]:
     if not against:
         return [f"No two models have a {_label(significance)} to compare."]
     rivals = [d for d in against if not d.separable]
+    if rivals and significance.metric in CONFIGURED:
+        return _of_configuration(best, against, significance)
     first = (rivals or against)[0]
     lines = [f"{pair_sentence(first, significance)}."]
     more = [d.b for d in rivals if d is not first]
@@ -43,6 +45,13 @@ def verdict_lines(significance: Significance) -> list[str]:
     if beaten:
         lines.append(f"{best} is {'' if rivals else 'also '}better than {_listed(beaten)}.")
     return lines
+
+
+def _of_configuration(best: str, against: Sequence[Difference], significance: Significance) -> list[str]:
+    """Who is equal in what no seed moves, and who is not."""
+    same, beaten = [d.b for d in against if not d.separable], [d.b for d in against if d.separable]
+    lines = [f"{_listed([best, *same])} are equal in {_label(significance)}."]
+    return [*lines, f"{best} is better than {_listed(beaten)}."] if beaten else lines
 
 
 def pair_sentence(d: Difference, significance: Significance) -> str:
@@ -162,8 +171,8 @@ def cut_line(significance: Significance) -> list[str]:
     if all(a is None or b is None or possible(a, b, entry, least) == (a, b) for a, b, least in found):
         return []
     return [
-        "After few seeds Student's intervals can be wider than a share can be: they are cut at 0 and 100 % (differences "
-        "at 100 points), and whole in JSON and CSV."
+        "After few seeds Student's intervals can be wider than a share can be: they are cut at 0 and 100 % "
+        "(differences at 100 points), and whole in JSON and CSV."
     ]
 
 

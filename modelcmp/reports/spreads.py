@@ -99,7 +99,8 @@ def _scale(mean: float, unit: Unit) -> tuple[float, str]:
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\symbol{34}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}", "±": r"$\pm$", "µ": r"$\mu$", "\n": " ", "\r": " ", "\t": " ",
+    "|": r"\textbar{}", '"': r"\symbol{34}", "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}", "±": r"$\pm$", "µ": r"$\mu$", "\n": " ", "\r": " ", "\t": " ",
     "[": "{[}", "]": "{]}",
 }  # fmt: skip
 

@@ -37,8 +37,12 @@ def trial_row(sweep: Sweep, trial: Trial) -> dict[str, Any]:
 
 
 def sweep_csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
-    """One line a trial."""
-    return csv_text([trial_row(sweep, t) for t in trials])
+    """One line a trial; parameters that only some trials have stand beside the others."""
+    keys = dict.fromkeys(f"param.{k}" for t in trials for k in t.params)
+    rows = [trial_row(sweep, t) for t in trials]
+    before = ("name", "model", "number", "state", *(o.key for o in sweep.objectives))
+    order = [*before, *keys]
+    return csv_text({**{k: row.get(k) for k in order}, **row} for row in rows)
 
 
 def sweep_json(sweep: Sweep, trials: Sequence[Trial]) -> dict[str, Any]:

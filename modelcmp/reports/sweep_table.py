@@ -8,7 +8,7 @@ from rich.table import Table
 
 from .. import units
 from ..ranking import awarded
-from ..sweeps.best import Spent, amount_text, best, by_rank, front, spent, unfair
+from ..sweeps.best import Spent, amount_text, best, by_rank, front, missing_trials, spent, unfair
 from ..sweeps.records import Sweep, Trial, param_value, params_text
 from ..training.summary import RANK_KEYS
 from .export import markdown_table
@@ -16,7 +16,7 @@ from .tables import NAME_WIDTH, Column, split_tables
 from .training_table import in_sentence, markdown_lines
 
 #: States that are said in words below the table, in this order.
-_TOLD = ("pruned", "diverged", "failed", "running")
+_TOLD = ("pruned", "diverged", "failed")
 _LONGEST_REASON = 160
 
 
@@ -101,21 +101,22 @@ def sweep_lines(sweep: Sweep) -> list[str]:
 def _summary(sweep: Sweep) -> str:
     keys = " and ".join(in_sentence(RANK_KEYS[o.key].label) if o.key in RANK_KEYS else o.key for o in sweep.objectives)
     how = f"{sweep.method} search" if sweep.method else "search"
-    return f"{sweep.name}: {how} for the best {keys}{_budget(sweep)}."
+    return f"{sweep.name}: {how} by {keys}{_budget(sweep)}."
 
 
 def _budget(sweep: Sweep) -> str:
-    """The budget, and where it was exceeded."""
-    if sweep.method == "grid":
-        return "; every point of the grid of each architecture"
+    """The budget, and where it was exceeded or is not used up."""
     amounts = sorted({a for a in sweep.budget.values() if a is not None})
     if not amounts:
         return ""
     words = " or ".join(amount_text(a, sweep.budget_unit) for a in amounts)
-    if sweep.budget_unit == "trials":
-        more = any(spent(sweep.of(m)).trials > (a or 0) for m, a in sweep.budget.items())
-        return f"; {words} of each architecture{', some had more before' if more else ''}"
-    return f"; no new trial of an architecture after {words}, the last may go over"
+    if sweep.budget_unit != "trials":
+        return f"; no new trial of an architecture after {words}, the last may go over"
+    words = f"; {words} of each architecture"
+    if left := missing_trials(sweep):
+        return f"{words}, not done yet: " + ", ".join(f"{n:,} of {m}" for m, n in left.items())
+    more = any(spent(sweep.of(m)).trials > (a or 0) for m, a in sweep.budget.items())
+    return words + (", some had more before" if more else "")
 
 
 def _front_line(sweep: Sweep, model: str) -> str:
@@ -134,7 +135,7 @@ def _troubles(model: str, trials: Sequence[Trial]) -> list[str]:
         of = f"all of its {len(trials)}" if every and not one else f"{len(found)} of {len(trials)}"
         reason = next((t.message for t in found if t.message), "")
         said = f": {reason[:_LONGEST_REASON]}" if reason and state in ("diverged", "failed") else ""
-        verb = {"pruned": f"{'was' if one else 'were'} pruned", "running": f"{'is' if one else 'are'} not done"}
+        verb = {"pruned": f"{'was' if one else 'were'} pruned"}
         noun = "trial" if len(trials) == 1 else "trials"
         lines.append(f"{model}: {of} {noun} {verb.get(state, state)}{said}{_advice(state, every)}")
     return lines

@@ -28,11 +28,18 @@ CONVENTIONS = {
 _CURVES = ("roc", "pr")  # large; they stay in each run's result.json
 
 
-def summary_json(results: Sequence[RunResult], by: str | None = "val_accuracy") -> dict[str, Any]:
-    """The JSON document: the ranking, what was equal, and every run without its curves. Raises UnknownName."""
-    ordered = rank_runs(results, by)
-    names, places, prizes = unique_names(ordered), run_places(ordered, by), run_medals(ordered, by)
+def summary_json(
+    results: Sequence[RunResult], by: str | None = "val_accuracy", top: int | None = None
+) -> dict[str, Any]:
+    """The JSON document: the ranking, what was equal, and every run without its curves; ``top``: the first ones.
+
+    Raises UnknownName.
+    """
     entry = chosen_key(results, by)
+    by, everyone = entry.key, rank_runs(results, by)
+    places, prizes = run_places(everyone, by)[:top], run_medals(everyone, by)
+    ordered = everyone[:top]
+    names = unique_names(everyone)[:top]
     ranking = [
         {"place": place, "name": name, "value": entry.value(r), "medal": prizes.get(i), "status": r.status}
         for i, (place, name, r) in enumerate(zip(places, names, ordered, strict=True))
@@ -42,19 +49,19 @@ def summary_json(results: Sequence[RunResult], by: str | None = "val_accuracy") 
         "tool": {"name": "modelcmp", "version": __version__},
         "environment": environment(),
         "conventions": CONVENTIONS,
-        "selected_by": ", ".join(sorted({r.selected_by for r in results})),
+        "selected_by": ", ".join(sorted({r.selected_by for r in ordered})),
         "ranked_by": entry.key,
         "ranking": ranking,
         "fairness": [_fairness_row(row) for row in fairness(ordered)],
         "unequal": list(unequal(ordered)),
-        "runs": [_run(row, r) for row, r in zip(summary_rows(ordered, by), ordered, strict=True)],
+        "runs": [_run(row, r) for row, r in zip(summary_rows(everyone, by)[:top], ordered, strict=True)],
     })  # fmt: skip
     return found
 
 
-def summary_csv(results: Sequence[RunResult], by: str | None = "val_accuracy") -> str:
-    """One line a run, best first, under the keys of the JSON's runs. Raises UnknownName."""
-    return csv_text(summary_rows(results, by))
+def summary_csv(results: Sequence[RunResult], by: str | None = "val_accuracy", top: int | None = None) -> str:
+    """One line a run, best first, under the keys of the JSON's runs; ``top``: the first ones. Raises UnknownName."""
+    return csv_text(summary_rows(results, by)[:top])
 
 
 def write_summary(results: Sequence[RunResult], folder: Path, by: str | None = "val_accuracy") -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..training.results import RunResult
+from ..training.summary import rank_runs
 from .export import json_text
 from .fairness_table import fairness_lines, fairness_markdown, fairness_table
 from .training_files import summary_csv, summary_json, write_summary
@@ -17,27 +18,32 @@ if TYPE_CHECKING:
 
 
 def screens(
-    results: Sequence[RunResult], width: int, by: str | None = None, fairness: bool = False
+    results: Sequence[RunResult], width: int, by: str | None = None, fairness: bool = False, top: int | None = None
 ) -> list[RenderableType]:
     """The ranked tables, what was unequal between the models, and the winner in words.
 
-    ``fairness`` puts the whole table of settings before them.
+    ``fairness`` puts the whole table of settings before them; ``top`` shows the first runs of all.
     """
-    several = len(results) > 1
-    table = [fairness_table(results, width)] if several and fairness else []
-    said = fairness_lines(results) if several else []
-    winner = [line] if several and (line := winner_line(results, by)) else []
-    return [*table, *training_tables(results, width, by), *said, *training_lines(results, by), *winner]
+    shown = _shown(results, by, top)
+    table = [fairness_table(shown, width)] if len(shown) > 1 and fairness else []
+    said = fairness_lines(shown) if len(shown) > 1 else []
+    winner = [line] if len(results) > 1 and (line := winner_line(results, by)) else []
+    return [*table, *training_tables(results, width, by, top), *said, *training_lines(results, by, top), *winner]
 
 
-def text(results: Sequence[RunResult], style: str, by: str | None = None) -> str:
+def text(results: Sequence[RunResult], style: str, by: str | None = None, top: int | None = None) -> str:
     """The same as JSON, CSV or Markdown."""
     if style == "json":
-        return json_text(summary_json(results, by))
+        return json_text(summary_json(results, by, top))
     if style == "csv":
-        return summary_csv(results, by)
-    fair = "\n" + fairness_markdown(results) if len(results) > 1 else ""
-    return training_markdown(results, by) + fair
+        return summary_csv(results, by, top)
+    shown = _shown(results, by, top)
+    fair = "\n" + fairness_markdown(shown) if len(shown) > 1 else ""
+    return training_markdown(results, by, top) + fair
+
+
+def _shown(results: Sequence[RunResult], by: str | None, top: int | None) -> Sequence[RunResult]:
+    return results if top is None else rank_runs(results, by)[:top]
 
 
 def write_outputs(results: Sequence[RunResult], workspace: Path, title: str = "") -> list[Path]:

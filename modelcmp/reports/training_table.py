@@ -37,31 +37,36 @@ _EXPLAINED = {
 }  # fmt: skip
 
 
-def training_tables(results: Sequence[RunResult], width: int, by: str | None = "val_accuracy") -> list[Table]:
+def training_tables(
+    results: Sequence[RunResult], width: int, by: str | None = "val_accuracy", top: int | None = None
+) -> list[Table]:
     """Ranked with medals, best first; where the width is short, details stand in a second table.
 
-    ``by`` stands first among the columns. Runs without figures show their state. Raises UnknownName.
+    ``by`` stands first among the columns; ``top`` shows the first ones, with the medals that they have among all.
+    Runs without figures show their state. Raises UnknownName.
     """
-    ordered = rank_runs(results, by)
+    by = chosen_key(results, by).key
+    ordered, marks = rank_runs(results, by)[:top], _marks(rank_runs(results, by), by)
     main, details = _shown(ordered, by, MAIN), _shown(ordered, by, DETAILS)
-    whole = _fitting(ordered, by, _columns(ordered, [*main, *details]), width, fold=False)
+    whole = _fitting(ordered, marks, _columns(ordered, [*main, *details]), width, fold=False)
     if len(whole) == 1:
         return whole
     for left_out, fold in _TRIES:
         moved = [e for e in main if e.key in _MOVED[:left_out] and e is not main[0]]
         first = _columns(ordered, [e for e in main if e not in moved])
-        found = _fitting(ordered, by, first, width, fold)
+        found = _fitting(ordered, marks, first, width, fold)
         if len(found) == 1:
             second = _columns(ordered, [*moved, *details], first=False)
-            return found + (_fitting(ordered, by, second, width, fold=False) if second else [])
+            return found + (_fitting(ordered, marks, second, width, fold=False) if second else [])
     return whole
 
 
 def _fitting(
-    ordered: Sequence[RunResult], by: str | None, columns: Sequence[Column], width: int, fold: bool
+    ordered: Sequence[RunResult], marks: Sequence[str] | None, columns: Sequence[Column], width: int, fold: bool
 ) -> list[Table]:
     """Tables with whole names; with folded ones if asked, or if that makes fewer tables."""
-    names, marks = unique_names(ordered), _marks(ordered, by)
+    names = unique_names(ordered)
+    marks = None if marks is None else marks[: len(names)]
     longest = max((cell_len(n) for n in names), default=0)
     whole = [] if fold else split_tables(names, columns, width, name_width=longest, marks=marks)
     if len(whole) == 1:
@@ -70,14 +75,16 @@ def _fitting(
     return whole if whole and len(whole) <= len(folded) else folded
 
 
-def training_markdown(results: Sequence[RunResult], by: str | None = "val_accuracy") -> str:
+def training_markdown(results: Sequence[RunResult], by: str | None = "val_accuracy", top: int | None = None) -> str:
     """The same as one GitHub table; below it what a reader should know of single runs."""
-    ordered = rank_runs(results, by)
+    by = chosen_key(results, by).key
+    everyone = rank_runs(results, by)
+    ordered = everyone[:top]
     columns = _columns(ordered, [*_shown(ordered, by, MAIN), *_shown(ordered, by, DETAILS)])
-    front = zip(_marks(ordered, by) or [""] * len(ordered), unique_names(ordered), strict=True)
+    front = zip((_marks(everyone, by) or [""] * len(everyone))[:top], unique_names(ordered), strict=True)
     rows = [[f"{mark} {name}".strip(), *(c.cells[i] for c in columns)] for i, (mark, name) in enumerate(front)]
     table = markdown_table(["Model", *(c.head for c in columns)], rows)
-    return table + "".join(f"\n{line}\n" for line in markdown_lines(training_lines(ordered, by)))
+    return table + "".join(f"\n{line}\n" for line in markdown_lines(training_lines(everyone, by, top)))
 
 
 def markdown_lines(lines: Sequence[str]) -> list[str]:
@@ -85,10 +92,14 @@ def markdown_lines(lines: Sequence[str]) -> list[str]:
     return [markdown_text(line) for line in lines]
 
 
-def training_lines(results: Sequence[RunResult], by: str | None = "val_accuracy") -> list[str]:
+def training_lines(results: Sequence[RunResult], by: str | None = "val_accuracy", top: int | None = None) -> list[str]:
     """What the table cannot say: the order, what intervals are, and why a run has no figures."""
     entry = chosen_key(results, by)
+    by = entry.key
     lines = [f"Ranked by {in_sentence(entry.label)}."] if len(results) > 1 else []
+    if top is not None and top < len(results):
+        lines.append(cut_words(top, len(results), "runs"))
+        results = rank_runs(results, by)[:top]
     if any(e.interval(r) for e in (RANK_KEYS["test_accuracy"], entry) for r in results):
         lines.append(
             "± is half of a 95 % bootstrap interval over the examples of the split, not the spread between seeds."
@@ -105,6 +116,16 @@ def training_lines(results: Sequence[RunResult], by: str | None = "val_accuracy"
             evaluated = getattr(result, split) or {}
             lines += [f"{name}, {split}: {note}" for note in evaluated.get("notes", ())]
     return lines
+
+
+def cut_words(shown: int, among: int, what: str) -> str:
+    """How many of a ranking are shown.
+
+    >>> cut_words(1, 8, "groups"), cut_words(3, 8, "runs")
+    ('Only the best of 8 groups is shown.', 'Only the first 3 of 8 runs are shown.')
+    """
+    first, verb = ("best", "is") if shown == 1 else (f"first {shown}", "are")
+    return f"Only the {first} of {among} {what} {verb} shown."
 
 
 def in_sentence(label: str) -> str:

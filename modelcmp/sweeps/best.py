@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import units
-from ..errors import BadInput, UnknownName
+from ..errors import BadInput, ModelcmpError, UnknownName
 from ..pareto import unbeaten
 from ..registry import suggest
 from .records import BudgetUnit, Objective, Sweep, Trial, TrialState
+from .storage import shown
 
 
 def finished(trials: Sequence[Trial]) -> list[Trial]:
@@ -75,9 +76,17 @@ class Spent:
         ]
 
 
+def missing_trials(sweep: Sweep) -> dict[str, int]:
+    """How many trials of its budget each architecture has not had, where the budget is one of trials."""
+    if sweep.budget_unit != "trials":
+        return {}
+    left = {m: int(a) - spent(sweep.of(m)).trials for m, a in sweep.budget.items() if a is not None}
+    return {m: n for m, n in left.items() if n > 0}
+
+
 def spent(trials: Sequence[Trial]) -> Spent:
-    """What trials that were begun have taken: what was pruned, diverged or failed counts, too."""
-    begun = [t for t in trials if t.state != "waiting"]
+    """What trials that have ended took: what was pruned, diverged or failed counts, too."""
+    begun = [t for t in trials if t.state not in ("waiting", "unfinished")]
     known = [t.flops for t in begun if t.flops is not None]
     states: dict[TrialState, int] = {}
     for t in trials:
@@ -124,14 +133,15 @@ def amount_text(amount: float, unit: BudgetUnit) -> str:
 
 
 def chosen(sweep: Sweep, by: str | None = None) -> dict[str, Trial]:
-    """The best trial of each architecture that has one; raises BadInput where none has, UnknownName.
+    """The best trial of each architecture that has one; raises ModelcmpError where none has, UnknownName.
 
-    With several objectives ``by`` must say which.
+    With several objectives ``by`` must say which, else BadInput is raised.
     """
     if len(sweep.objectives) > 1 and by is None:
         keys, first = ", ".join(o.key for o in sweep.objectives), sweep.objectives[0].key
         raise BadInput(f"{sweep.name} was searched for {keys} at once, so that no trial is the best: add --by {first}")
     found = {m: b for m in sweep.models if (b := best(sweep.of(m), sweep.objectives, by)) is not None}
     if not found:
-        raise BadInput(f"{sweep.name} has no finished trial: `compare-models study` says what became of them")
+        place = sweep.folder or shown(sweep.storage)
+        raise ModelcmpError(f"no trial in {place} has finished: `compare-models study {place}` says why")
     return found

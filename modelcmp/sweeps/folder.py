@@ -7,12 +7,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import BadInput
+from ..errors import BadInput, UsageError
 from ..files import write_whole
 from ..training.plan import make_plan
 from ..training.runtime import configured
 from ..training.workspace import Workspace, found_from_anywhere, near
 from .config import SweepConfig, differences, read_kept, sweep_yaml, trial_config
+from .records import params_text
 from .storage import file_of, open_storage, quiet, storage_url, told
 from .units import data_of
 
@@ -43,8 +44,15 @@ def check_unused(folder: Path, config: SweepConfig) -> None:
         return
     if changed := differences(kept_config(folder), placed(config)):
         raise BadInput(
-            f"{shown} holds another search ({'; '.join(changed)}): put it back, or name another folder with --out-dir"
+            f"{shown} holds another search ({_few(changed)}): put it back, name another folder with --out-dir, or "
+            "start over with --force"
         )
+
+
+def _few(changed: list[str], most: int = 3, longest: int = 90) -> str:
+    """The first of several differences, each cut to a length."""
+    short = [words if len(words) <= longest else f"{words[: longest - 1]}…" for words in changed[:most]]
+    return "; ".join(short) + (f"; and {len(changed) - most} more" if len(changed) > most else "")
 
 
 def keep_config(folder: Path, config: SweepConfig) -> None:
@@ -86,6 +94,10 @@ def try_out(config: SweepConfig) -> None:
     with quiet():
         drawn = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for label, space in config.spaces.items():
-        first = trial_config(config, label, space.suggest(drawn.ask()))
-        with configured(first):
-            make_plan(first, data=data_of(first))
+        params = space.suggest(drawn.ask())
+        first = trial_config(config, label, params)
+        try:
+            with configured(first):
+                make_plan(first, data=data_of(first))
+        except UsageError as error:
+            raise BadInput(f"{label}, at {params_text(params)}: {error}") from error

@@ -26,6 +26,9 @@ class Listener(Protocol):
     def phase(self, words: str) -> None:
         """What is done now, beside training."""
 
+    def noted(self, words: str) -> None:
+        """A remark beside the work."""
+
     def warned(self, words: str) -> None:
         """Something that the user should know."""
 
@@ -41,4 +44,5 @@ class Silent:
         return training.Silent()
 
     def phase(self, words: str) -> None: ...
+    def noted(self, words: str) -> None: ...
     def warned(self, words: str) -> None: ...

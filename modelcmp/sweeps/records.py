@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-#: ``waiting``: drawn or listed, not begun. ``running``: begun; after a crash it is run again.
-TrialState = Literal["waiting", "running", "finished", "pruned", "diverged", "failed"]
+#: ``waiting``: drawn or listed, not begun. ``unfinished``: begun, and at work or left by a
+#: coordinator that is no more; the next one goes on with it.
+TrialState = Literal["waiting", "unfinished", "finished", "pruned", "diverged", "failed"]
 #: In what the tuning of architectures is made equal.
 BudgetUnit = Literal["trials", "steps", "minutes", "flops"]
 

@@ -29,7 +29,7 @@ from .records import Sweep, Trial, TrialState, params_text
 from .space import Space
 from .storage import open_storage, storage_url
 from .study import Asked, Reporter, Study, open_study
-from .units import Unit, data_of, training_flops
+from .units import Unit, data_of, data_words, training_flops
 
 _ALONE = Means()
 #: After so many failures in a row an architecture gets no more trials, where its budget would let it go on for ever.
@@ -50,6 +50,8 @@ def search(config: SweepConfig, folder: Path, means: Means = _ALONE, listener: L
     with watching_signals(StopSign(), stop_file(folder)) as sign:
         listener.phase("loading data and checking models")
         try_out(config)
+        if said := data_words(config.base):
+            listener.noted(said)
         with Workspace(folder).locked():
             stop_file(folder).unlink(missing_ok=True)
             keep_config(folder, config)
@@ -93,13 +95,14 @@ class _Search:
     def _opened(self, label: str, storage: Any) -> _Architecture:
         c = self.config
         space = c.spaces[label]
-        budget = {"unit": c.budget.unit, "amount": c.budget.amount}
+        amount = c.budget.amount if self.sampler is not None else space.size()
+        budget = {"unit": c.budget.unit, "amount": amount}
         study = open_study(storage, f"{c.name}/{label}", c.objectives, identity(c, label), budget)
         study.claim(self.folder)
         if self.sampler is None:
             study.enqueue([space.to_optuna(point) for point in space.points()])
         again = deque(study.unfinished(space, self.sampler, self.pruner))
-        told = [t for t in study.trials() if t.state not in ("waiting", "running")]
+        told = [t for t in study.trials() if t.state not in ("waiting", "unfinished")]
         return _Architecture(label, space, study, again, told)
 
     def run(self) -> Sweep:
@@ -219,15 +222,16 @@ class _Search:
         a.told.append(trial)
         a.failures = a.failures + 1 if state == "failed" else 0
         top = best(a.told, self.config.objectives)
-        self.listener.ended(a.label, trial.name, self._ending(trial), self._value(top) if top else "")
+        self.listener.ended(a.label, trial.name, self._ending(trial), self._value(top, alone=True) if top else "")
 
     def _ending(self, trial: Trial) -> str:
         said = f"{self._value(trial)}" if trial.values else f"{trial.state}: {trial.message}"
         return f"{said} ({params_text(trial.params)})"
 
-    def _value(self, trial: Trial) -> str:
+    def _value(self, trial: Trial, alone: bool = False) -> str:
+        named = not alone or len(self.config.objectives) > 1
         return ", ".join(
-            f"{o.key} {RANK_KEYS[o.key].written(v)}"
+            f"{o.key + ' ' if named else ''}{RANK_KEYS[o.key].written(v)}"
             for o, v in zip(self.config.objectives, trial.values or (), strict=True)
         )
 

@@ -25,7 +25,10 @@ _SQLITE_ENDS, _JOURNAL_ENDS = (".db", ".sqlite", ".sqlite3"), (".log", ".journal
 #: Seconds for which a locked file is waited for.
 PATIENCE = 30.0
 #: The packages of drivers whose modules are called otherwise.
-_PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "pymysql", "mysql": "mysql-connector-python"}
+_PACKAGES = {
+    "psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "pymysql",
+    "mysql": "mysql-connector-python",
+}  # fmt: skip
 #: What a study's file holds, also one that has been damaged since.
 _SQLITE_SIGNS, _JOURNAL_SIGNS = (b"SQLite format 3\0", b"CREATE TABLE studies"), (b'"op_code"',)
 

@@ -23,7 +23,7 @@ FACTS = "modelcmp"
 #: The trial attribute that says which point of a grid it is.
 POINT = "point"
 _STATES: dict[str, TrialState] = {
-    "WAITING": "waiting", "RUNNING": "running", "COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed",
+    "WAITING": "waiting", "RUNNING": "unfinished", "COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed",
 }  # fmt: skip
 #: Our state in Optuna's words. A diverged trial counts as pruned, so that a search keeps away from its place.
 OPTUNA_STATES: dict[TrialState, str] = {
@@ -70,7 +70,7 @@ def trial_record(model: str, raw: Raw, decode: Decode = dict) -> Trial:
     state = _STATES[raw.state]
     if state == "pruned" and facts.get("status") == "diverged":
         state = "diverged"
-    ended = state not in ("waiting", "running")
+    ended = state not in ("waiting", "unfinished")
     return Trial(
         model=model, number=raw.number, state=state, params=decode(raw.params or dict(raw.fixed)),
         values=tuple(raw.values) if state == "finished" and raw.values is not None else None,

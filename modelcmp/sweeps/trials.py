@@ -15,7 +15,7 @@ from ..training.stopping import StopSign, watching_signals
 from ..training.workspace import CONFIG, Workspace, differences, found_from_anywhere, near
 from .crew import Crew, Ended, Means, stop_file
 from .progress import Listener, Silent
-from .units import Unit, data_of
+from .units import Unit, data_of, data_words
 
 _ALONE = Means()
 
@@ -110,6 +110,8 @@ def _try_out(units: Sequence[Unit], listener: Listener) -> None:
     for unit in units:
         with configured(unit.config):
             make_plan(unit.config, data=data_of(unit.config))
+    if units and (said := data_words(units[0].config)):
+        listener.noted(said)
 
 
 def _done(unit: Unit) -> bool:

@@ -108,6 +108,12 @@ def data_of(config: Config) -> DataSet:
     return _kept[1]
 
 
+def data_words(config: Config) -> str:
+    """Which data these are, where their name does not say it; "" where it does. Raises ModelcmpError."""
+    data = data_of(config)
+    return f"data {data.name}: {'; '.join(data.notes)}" if data.notes else ""
+
+
 class _Pruning:
     """Hands all on, and reports each epoch's figure."""
 

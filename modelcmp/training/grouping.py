@@ -262,13 +262,24 @@ def group_notes(groups: Sequence[Group]) -> list[str]:
     notes = []
     if twice := {g.name: found for g in groups if (found := repeated_seeds(g))}:
         said = [
-            f"{name} ({', '.join(f'{seed}: {n} runs' for seed, n in found.items())})" for name, found in twice.items()
+            f"{g.name} ({', '.join(_repeated(g, seed, n) for seed, n in twice[g.name].items())})"
+            for g in groups
+            if g.name in twice
         ]
-        notes.append(f"Repeated seeds: {listed(said)}; the same again is no further evidence, the first run counts.")
+        notes.append(
+            f"Repeated seeds: {listed(said)}; the same again is no further evidence, "
+            "the first run that has a figure counts."
+        )
     for key in (*MACHINE, _TESTED):
         if mixed := [f"{g.name} ({', '.join(values)})" for g in groups if len(values := _values(g, key)) > 1]:
             notes.append(f"{LABELS.get(key, key).capitalize()} differs between the seeds of {listed(mixed)}.")
     return notes
+
+
+def _repeated(group: Group, seed: int, runs: int) -> str:
+    """``7: 2 runs, 1 diverged``."""
+    lost = Counter(r.status for r in group.results if seed_of(r) == seed and r.status != "finished")
+    return ", ".join([f"{seed}: {runs} runs", *(f"{n} {status}" for status, n in lost.items())])
 
 
 def repeated_seeds(group: Group) -> dict[int, int]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 #: The built-in models; a test holds them to the registry.
 MODEL_NAMES = ("mlp", "cnn", "simple_cnn", "resnet", "vit", "simple_cnn3d", "se_resnet3d")
+#: The built-in data sets, likewise.
+DATA_NAMES = (
+    "digits", "mnist_5k", "image_folder", "spots3d", "mnist", "mnist_or_5k", "fashion_mnist", "cifar10", "fake",
+)  # fmt: skip
 
 
 def folder_name(label: str) -> str:

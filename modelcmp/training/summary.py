@@ -24,7 +24,7 @@ DEFAULT_KEY = "val_accuracy"
 
 _WRITERS: dict[Unit, Callable[[float], str]] = {
     "share": units.share,
-    "loss": lambda v: f"{v:.4f}" if v < 100 else units.plain(v),
+    "loss": lambda v: f"{v:.4f}" if v == 0 or 1e-3 <= v < 100 else f"{v:.2e}" if v < 1e-3 else units.plain(v),
     "scaled": units.scaled,
     "bytes": lambda v: units.scaled(v, "B"),
     "seconds": units.seconds,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import BadInput
 from ...files import write_whole
-from ...training.grouping import Group
+from ...training.grouping import Group, counted_runs
 from ...training.results import RunResult
 from ...training.summary import BROKEN, check_key, ranked_value
 from .saving import rendered
@@ -24,7 +24,7 @@ BOX_FROM = 8
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """One figure of one group: a point a run."""
+    """One figure of one group: a point a run, each seed once."""
 
     name: str
     points: tuple[tuple[int | None, float], ...]  # seed and value
@@ -53,7 +53,8 @@ def seed_strip(groups: Sequence[Group], keys: Sequence[str] = ("test_loss", "tes
 
 def _strip(group: Group, key: str) -> Strip:
     entry = check_key(key)
-    values = [(r.settings.get("seed"), ranked_value(r, entry), r.status) for r in group.results]
+    runs = [run.result for run in counted_runs(group, lambda r: ranked_value(r, entry) is not None)]
+    values = [(r.settings.get("seed"), ranked_value(r, entry), r.status) for r in runs]
     points = tuple((seed, float(v)) for seed, v, _ in values if v is not None)
     figures = [v for _, v in points]
     mean, std = mean_and_std(figures)
@@ -127,13 +128,19 @@ def learning_bands(groups: Sequence[Group], keys: Sequence[str] = HISTORY) -> Le
     panels = tuple((key, tuple(_band(g, i, key) for i, g in enumerate(groups))) for key in keys)
     shown = tuple((key, tuple(b for b in bands if b.points)) for key, bands in panels)
     found = {b.name for _, bands in shown for b in bands}
-    broken = {g.name: count for g in groups if (count := sum(r.status in BROKEN for r in g.results))}
+    broken = {g.name: count for g in groups if (count := _broken(g))}
     return LearningBands(shown, broken, tuple(g.name for g in groups if g.name not in found | broken.keys()))
+
+
+def _broken(group: Group) -> int:
+    """Seeds of which no run went well."""
+    return sum(run.result.status in BROKEN for run in counted_runs(group, lambda r: r.status not in BROKEN))
 
 
 def _band(group: Group, colour: int, key: str) -> Band:
     figures: dict[int, list[float]] = {}
-    runs = [_figures(r, key) for r in group.results if r.status not in BROKEN]
+    seeds = counted_runs(group, lambda r: r.status not in BROKEN and bool(_figures(r, key)))
+    runs = [_figures(run.result, key) for run in seeds if run.result.status not in BROKEN]
     for run in runs:
         for epoch, value in run.items():
             figures.setdefault(epoch, []).append(value)

@@ -8,10 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
+from ...sweeps.statistics.records import CONFIGURED, Spread
+from ...training.summary import RANK_KEYS
+from ..significance_words import possible
 from .draw_training import empty_picture
 from .significance import Bar, Diagram
-from .style import COLOURS, INK, MUTED, new_figure, short_name
-from .sweep_axis import arrowed, label_of, value_text
+from .style import COLOURS, INK, MUTED, new_figure, short_name, wrapped
+from .sweep_axis import arrowed, is_share, label_of, value_text, wants_log
 from .sweep_draw import dress_figure
 
 _GAP = 0.16  # inches between the plot and the first bar
@@ -28,9 +31,13 @@ def draw_diagram(data: Diagram, title: str = "") -> Figure:
     whiskers = f"Whiskers: {100 * made.confidence:g} % intervals of the mean over seeds."
     bars = f"Bars on the right join groups that cannot be told apart (Holm-adjusted p > {made.alpha:g})."
     none = f"All groups can be told apart (Holm-adjusted p ≤ {made.alpha:g})." if len(known) > 1 else ""
-    words = (f"{whiskers} {bars if data.bars else none}".strip(), *made.notes)
+    if made.metric in CONFIGURED:
+        whiskers, bars, none = "", "Bars on the right join groups that are equal.", ""
+    notes = (*_cut_note(data), *made.notes)
+    words = tuple(w for w in (f"{whiskers} {bars if data.bars else none}".strip(), *notes) if w)
     width = 8.4 + _STEP * len(data.bars)
-    figure = new_figure(title, words, width, 1.7 + 0.34 * len(data.rows) + 0.16 * len(made.notes))
+    lines = sum(1 + wrapped(word, width).count("\n") for word in words)
+    figure = new_figure(title, words, width, 1.4 + 0.34 * len(data.rows) + 0.16 * lines)
     ax = figure.add_subplot()
     _draw_means(ax, data)
     _draw_bars(ax, data)
@@ -40,8 +47,11 @@ def draw_diagram(data: Diagram, title: str = "") -> Figure:
 def _draw_means(ax: Axes, data: Diagram) -> None:
     metric = data.significance.metric
     known = [s for s in data.rows if s.mean is not None]
-    shown = [v for s in known for v in (s.mean, s.low, s.high) if v is not None]
-    log = dress_figure(ax, "x", metric, [v for v in shown if v > 0] if min(s.mean or 0 for s in known) > 0 else shown)
+    shown = [v for s in known for v in (s.mean, *_whisker(s)) if v is not None]
+    positive = [v for v in shown if v > 0] if min(s.mean or 0 for s in known) > 0 else []
+    log = dress_figure(ax, "x", metric, positive if wants_log(positive, metric) else shown)
+    if is_share(metric):
+        ax.set_xlim(possible(*ax.get_xlim(), RANK_KEYS[metric]))
     floor = ax.get_xlim()[0] if log else None
     for i, spread in enumerate(data.rows):
         if spread.mean is None:
@@ -49,16 +59,29 @@ def _draw_means(ax: Axes, data: Diagram) -> None:
             ax.annotate(f"no figure ({lost})" if lost else "no figure", xy=(0.02, i), va="center", color=MUTED,
                         xycoords=("axes fraction", "data"), fontsize=8.5, gid="missing")  # fmt: skip
             continue
-        if spread.low is not None and spread.high is not None:
-            low = spread.low if floor is None else max(spread.low, floor)
-            ax.plot([low, spread.high], [i, i], color=INK, linewidth=1.3, marker="|", markersize=7, zorder=3,
-                    gid="interval")  # fmt: skip
+        if ends := _whisker(spread):
+            low = ends[0] if floor is None else max(ends[0], floor)
+            ax.plot([low, ends[1]], [i, i], color=INK, linewidth=1.3, marker="|", markersize=7, zorder=3,
+                    clip_on=False, gid="interval")  # fmt: skip
         ax.plot(spread.mean, i, marker="o", markersize=7, color=COLOURS[0], markeredgecolor="white",
-                markeredgewidth=0.8, zorder=4, gid="mean")  # fmt: skip
+                markeredgewidth=0.8, zorder=4, clip_on=False, gid="mean")  # fmt: skip
     ax.set_yticks(range(len(data.rows)), [short_name(s.name) for s in data.rows])
     ax.set_ylim(len(data.rows) - 0.5, -0.5)
     ax.set_xlabel(arrowed(metric))
     ax.tick_params(axis="y", length=0)
+
+
+def _whisker(spread: Spread) -> tuple[()] | tuple[float, float]:
+    """The interval of a mean as far as the figure can be; none of what no seed moves."""
+    if spread.low is None or spread.high is None or spread.metric in CONFIGURED:
+        return ()
+    return possible(spread.low, spread.high, RANK_KEYS[spread.metric])
+
+
+def _cut_note(data: Diagram) -> tuple[str, ...]:
+    if all(_whisker(s) in ((), (s.low, s.high)) for s in data.rows):
+        return ()
+    return ("Cut at 0 and 100 %: after few seeds Student's intervals can be wider than a share can be.",)
 
 
 def _draw_bars(ax: Axes, data: Diagram) -> None:

@@ -63,7 +63,7 @@ def sweep_overview(sweep: Sweep) -> Overview:
 
 def _in_order(trials: Sequence[Trial]) -> list[Trial]:
     """Trials that have ended, by when; by number where one does not say."""
-    ended = [t for t in trials if t.state not in ("waiting", "running")]
+    ended = [t for t in trials if t.state not in ("waiting", "unfinished")]
     times = [t.ended for t in ended if t.ended is not None]
     if len(times) < len(ended):
         return sorted(ended, key=lambda t: t.number)

@@ -54,7 +54,7 @@ class StudyData:
         for trial in self.trials:
             broken = trial.state == "finished" and not _finite(trial.values)
             state = "not finite" if broken else trial.state
-            if state not in ("finished", "waiting", "running"):
+            if state not in ("finished", "waiting", "unfinished"):
                 found[state] = (*found.get(state, ()), trial.number)
         return found
 
@@ -115,7 +115,7 @@ class History:
 def history(data: StudyData) -> History:
     """The first objective by number of trial."""
     figures = {t.number: t.values[0] for t in data.finished if t.values}
-    ended = [t.number for t in data.trials if t.state not in ("waiting", "running")]
+    ended = [t.number for t in data.trials if t.state not in ("waiting", "unfinished")]
     best = best_so_far([figures.get(n) for n in ended], data.objectives[0].better)
     known = tuple((n, b) for n, b in zip(ended, best, strict=True) if b is not None)
     return History(tuple(figures.items()), known, data.lost)

@@ -128,7 +128,7 @@ def _alone(compared: Sequence[Compared]) -> list[str]:
         return []
     return [
         f"A single run says nothing of its seeds: {listed(list(alone))} cannot be told apart from models of several "
-        f"runs. Train more seeds."
+        f"runs before more seeds are trained."
     ]
 
 

@@ -111,10 +111,10 @@ def other_examples(a: Sample, b: Sample, entry: RankKey) -> bool:
 def _single(a: Sample, b: Sample, confidence: float, reader: Reader) -> Compared:
     """One run of each on the same examples."""
     try:
-        estimate, notes = _by_examples(a, b, (0, 0), confidence, reader), ()
+        return Compared(a, b, _by_examples(a, b, (0, 0), confidence, reader), a.runs, b.runs)
     except ModelcmpError as error:
-        estimate, notes = Estimate("none", of_means(a, b)), (f"no test of single runs: {error}",)
-    return Compared(a, b, estimate, a.runs, b.runs, None, notes)
+        note = f"no test of single runs: {error}"
+        return Compared(a, b, Estimate("none", of_means(a, b)), a.runs, b.runs, None, (note,))
 
 
 def _alone(a: Sample, b: Sample, confidence: float, reader: Reader) -> Compared:
@@ -125,7 +125,7 @@ def _alone(a: Sample, b: Sample, confidence: float, reader: Reader) -> Compared:
     alone, others = (a, b) if len(a.values) == 1 else (b, a)
     seed = next((seed for seed in a.seeds if seed in b.seeds), None)
     places = (0, 0) if seed is None else (a.seeds.index(seed), b.seeds.index(seed))
-    notes = [f"not separable, since {alone.name} has a single run, which says nothing of its seeds"]
+    notes = [f"a single run of {alone.name} is not told apart from several"]
     try:
         estimate = _by_examples(a, b, places, confidence, reader)
         one = f"one run of {others.name}" if seed is None else f"the run of {others.name} with its seed {seed}"
