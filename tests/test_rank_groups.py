@@ -106,6 +106,12 @@ def test_what_cannot_be_told_apart_from_the_first_shares_its_place():
 # --- screens -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("width", range(60, 100, 3))
+def test_the_head_of_short_names_is_whole(width):
+    groups = grouped(*(result(n, s, 0.5 + s / 7) for n in "ab" for s in (1, 2)))
+    assert "Model" in screen(group_outputs.screens(groups, width), width)
+
+
 @pytest.mark.parametrize("width", [60, 80, 140])
 @pytest.mark.parametrize("by", [None, "test_loss", "params", "latency"])
 def test_screens_fit_and_name_everyone(three, width, by):

@@ -113,8 +113,8 @@ def _labels(ranked: Sequence[RankedGroup]) -> list[str]:
 
 
 def _name_width(names: Sequence[str]) -> int:
-    """A name is whole up to twice the least width, else folded to it."""
-    longest = max((cell_len(n) for n in names), default=0)
+    """A name is whole up to twice the least width, else folded to it; the column's head is whole too."""
+    longest = max(cell_len(n) for n in ["Model", *names])
     return longest if longest <= 2 * NAME_WIDTH - 10 else NAME_WIDTH - 3
 
 

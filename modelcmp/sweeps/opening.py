@@ -10,7 +10,7 @@ from .storage import open_storage, quiet, told
 
 
 def load_studies(sweep: Sweep, models: Iterable[str]) -> dict[str, Any]:
-    """The study of each architecture, by label; raises BadInput for a storage that cannot be read."""
+    """The study of each architecture, by label; raises ModelcmpError for a storage that cannot be read."""
     import optuna
 
     storage = open_storage(sweep.storage, create=False)
