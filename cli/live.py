@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import screen
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelcmp.training.progress import Listener
     from modelcmp.training.results import RunResult
 
+T = TypeVar("T")
 #: Steps are told more often than anyone can read.
 _SHOW_EVERY_S = 0.1
 
@@ -23,13 +24,20 @@ def listening(quiet: bool = False) -> Iterator[Listener]:
     """Who shows training on stderr."""
     from modelcmp.training.progress import Silent
 
+    with shown(quiet, Silent, Bars, Lines) as listener:
+        yield listener
+
+
+@contextmanager
+def shown(quiet: bool, silent: Callable[[], T], bars: Callable[[], Any], lines: Callable[[], T]) -> Iterator[T]:
+    """One of three listeners: none, moving bars on a terminal, else lines."""
     if quiet:
-        yield Silent()
+        yield silent()
     elif sys.stderr.isatty():
-        with Bars() as bars:
-            yield bars
+        with bars() as moving:
+            yield moving
     else:
-        yield Lines()
+        yield lines()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import screen
+from .live import shown
 
 if TYPE_CHECKING:
     from modelcmp.sweeps.progress import Listener
@@ -23,13 +24,8 @@ def listening(quiet: bool = False) -> Iterator[Listener]:
     """Who shows it on stderr."""
     from modelcmp.sweeps.progress import Silent
 
-    if quiet:
-        yield Silent()
-    elif sys.stderr.isatty():
-        with Bars() as bars:
-            yield bars
-    else:
-        yield Lines()
+    with shown(quiet, Silent, Bars, Lines) as listener:
+        yield listener
 
 
 class Lines:

@@ -65,8 +65,8 @@ def _dispatch(arguments: list[str], debug: bool) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except usage_error as error:
-        hint = _with_hint(error)
-        return _say(hint + _command_meant(arguments), 2, debug) if hint else 2  # an empty one has shown the help already
+        hint = _with_hint(error)  # an empty one has shown the help already
+        return _say(hint + _command_meant(arguments), 2, debug) if hint else 2
     except ModelcmpError as error:
         unknown = isinstance(error, UnknownName) and error.kind == "model" and [error.name] == arguments[:1]
         return _say(f"{error}{_command_meant(arguments) if unknown else ''}", error.exit_code, debug)

@@ -117,7 +117,8 @@ def test_an_unfinished_search_is_said(here, cli, quick, monkeypatch):
     real = crew.Crew.work
     monkeypatch.setattr(crew.Crew, "work", stop)
     assert cli("sweep", "-c", "sweep.yaml", "-q")[0] == 130
-    monkeypatch.setattr(crew.Crew, "work", lambda self, draw, note: real(self, draw, lambda e: note(e) or stop(0, 0, 0)))
+    one = lambda self, draw, note: real(self, draw, lambda ended: note(ended) or stop(0, 0, 0))  # noqa: E731
+    monkeypatch.setattr(crew.Crew, "work", one)
     assert cli("sweep", "-c", "sweep.yaml", "-q")[0] == 130
     code, out, _ = cli("study", "sweep")
     assert code == 0

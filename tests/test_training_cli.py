@@ -321,8 +321,8 @@ def test_recipes_are_listed_and_printed(cli):
 
 
 def test_names_known_before_torch_are_those_of_the_registry():
-    from modelcmp.training.models import MODELS
     from modelcmp.training.data import DATA
+    from modelcmp.training.models import MODELS
     from modelcmp.training.names import DATA_NAMES, MODEL_NAMES
 
     assert set(MODEL_NAMES) == set(MODELS)

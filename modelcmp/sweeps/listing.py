@@ -20,7 +20,8 @@ def list_sweep(place: Path | str, name: str | None = None, intermediate: bool = 
     """Read a sweep from its folder, or from a storage's file or URL.
 
     ``name`` is the sweep's, or a single study's, where the storage holds several; ``intermediate`` reads the figures
-    of each epoch, too. Studies that others made with Optuna are read as far as they go. Raises BadInput, ModelcmpError for a damaged one.
+    of each epoch, too. Studies that others made with Optuna are read as far as they go. Raises BadInput, or
+    ModelcmpError for a damaged one.
     """
     url, folder = find_storage(place)
     with told(url), tables(url) as query:
