@@ -14,7 +14,7 @@ from training_results import SETTINGS
 
 from modelcmp.errors import OutputError, UnknownName
 from modelcmp.reports.spreads import latex, mean_latex, mean_text, parts
-from modelcmp.reports.trials_files import NAMES, write_trials
+from modelcmp.reports.trials_files import NAMES, curves_csv, write_trials
 from modelcmp.reports.trials_table import STYLES, trials_lines, trials_table, trials_text
 from modelcmp.sweeps.statistics.records import Spread
 from modelcmp.training.grouping import Run, group_runs
@@ -130,7 +130,7 @@ def test_twelve_models_of_long_names_fit():
 
 
 def test_files_hold_every_seed_and_read_back(two, tmp_path):
-    assert [p.name for p in write_trials(two, tmp_path)] == list(NAMES.values())
+    assert [p.name for p in write_trials(two, tmp_path)] == [*NAMES.values(), "trials_curves.csv"]
     rows = {r["name"]: r for r in csv.DictReader((tmp_path / "trials_summary.csv").open(encoding="utf-8"))}
     groups = {g["name"]: g for g in json.loads((tmp_path / "trials_summary.json").read_text("utf-8"))["groups"]}
     for name, values in LOSSES.items():
@@ -148,6 +148,20 @@ def test_files_hold_every_seed_and_read_back(two, tmp_path):
         write_trials(two, tmp_path / "missing")
     with pytest.raises(UnknownName, match="did you mean 'latex'"):
         trials_text(two, "latx")
+
+
+def test_curves_are_mean_and_deviation_of_the_seeds_that_reached_the_epoch(tmp_path):
+    def run(seed, *losses):
+        history = tuple({"epoch": i, "val_loss": v} for i, v in enumerate(losses, 1))
+        return Run(RunResult("cnn", "cnn", "finished", settings={"seed": seed}, history=history), Path(f"cnn-{seed}"))
+
+    groups = group_runs([run(1, 0.9, 0.5), run(2, 0.7), run(3, 0.8, 0.3)])
+    rows = list(csv.DictReader(io.StringIO(curves_csv(groups))))
+    assert [(r["name"], r["figure"], r["epoch"], r["n"]) for r in rows] == [
+        ("cnn", "val_loss", "1", "3"), ("cnn", "val_loss", "2", "2"),
+    ]  # fmt: skip
+    assert [float(r["mean"]) for r in rows] == pytest.approx([0.8, 0.4])
+    assert [float(r["std"]) for r in rows] == pytest.approx([0.1, 0.2 / 2**0.5])
 
 
 @pytest.mark.parametrize("style", STYLES)
