@@ -24,6 +24,7 @@ def run_script(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_one_tiny_model_and_a_missing_peer(tmp_path: Path) -> None:
     absent = next((name for name in PEERS if find_spec(name) is None), None)
     tools = ",".join(filter(None, ["modelcmp", "bare-meta", absent]))

@@ -106,6 +106,7 @@ def test_the_key_follows_the_files_that_are_imported(package):
         assert digest() == before
 
 
+@pytest.mark.slow
 def test_changed_code_beside_a_file_gives_new_figures(package):
     spec, request = f"{package}/net.py:build", Request(input_size=(3, 8, 8))
     cli = [sys.executable, "-m", "modelcmp_cli", spec, "-i", "3x8x8", "--format", "json", "--cache-dir", package / "c"]
@@ -366,6 +367,7 @@ def test_an_edit_anywhere_is_seen(edit, tmp_path):
             assert found.params == n * 28
 
 
+@pytest.mark.slow
 def test_a_folder_of_data_does_not_hide_a_module(tmp_path, monkeypatch):
     (tmp_path / "hlp").mkdir()
     (tmp_path / "lib").mkdir()

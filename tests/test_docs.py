@@ -2,12 +2,10 @@
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,28 +46,15 @@ def dump(run):
     torch.save(state, run / "batch_dumps" / "epoch_001" / "batch_0010.pt")
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """What became of each command of the README; two run at a time."""
-
-    def run(command):
-        folder = tmp_path_factory.mktemp("readme")
-        (folder / "budget.toml").write_text('[limits]\nparams = "30M"\n')
-        if " diff " in command:
-            dump(folder / "runA"), dump(folder / "runB")
-        own = {"MODELCMP_CACHE": str(folder / "cache"), "MODELCMP_DEVICES": str(folder / "devices")}
-        program = [sys.executable, "-m", "modelcmp_cli", *shlex.split(command)[1:]]
-        return subprocess.run(program, cwd=folder, capture_output=True, text=True, env={**os.environ, **own})
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(readme_commands(), pool.map(run, readme_commands()), strict=True))
-
-
 @pytest.mark.parametrize("command", readme_commands())
-def test_readme_commands_run(command, ran):
-    done = ran[command]
-    assert done.returncode == 0, done.stderr
-    assert done.stdout or "wrote" in done.stderr
+def test_readme_commands_run(command, cli, tmp_path, monkeypatch):
+    (tmp_path / "budget.toml").write_text('[limits]\nparams = "30M"\n')
+    if " diff " in command:
+        dump(tmp_path / "runA"), dump(tmp_path / "runB")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli(*shlex.split(command)[1:])
+    assert code == 0, err
+    assert out or "wrote" in err
 
 
 def test_example_of_own_model_runs(tmp_path):

@@ -124,6 +124,7 @@ def test_the_batch_of_a_killed_ray_worker_runs_again(tmp_path):
 
 
 @pytest.mark.usefixtures("cluster")
+@pytest.mark.slow
 def test_what_ray_gives_up_is_one_job(tmp_path):
     seen = run(("echo", 0), ("kill_parent",), ("echo", 2), ("echo", 3), workers=1, batch_size=4)
     failure = seen.pop("job1")

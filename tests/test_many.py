@@ -128,6 +128,7 @@ def test_the_api_goes_through_cache_and_processes(own_cache):
         modelcmp.compare([nn.ReLU()], cache=True)
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same(tmp_path):
     pytest.importorskip("ray")
     means = Means(Cache(tmp_path, lambda text: pytest.fail(text)), "ray", Options(workers=1))

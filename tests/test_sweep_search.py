@@ -334,3 +334,15 @@ def test_a_running_search_may_be_listed_from_outside(made_up, tmp_path, monkeypa
     found = search(sweep_of(YAML + "pruning: median\n"), tmp_path / "s")
     assert seen == list(range(8))  # whoever looks sees all that was recorded
     assert [t.state for t in found.trials] == ["finished"] * 8
+
+
+@pytest.mark.slow
+def test_a_sweep_on_ray_records_the_same(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(YAML)
+    command = [sys.executable, str(CLI), "sweep", "--config", "sweep.yaml", "--out-dir", "s", "--engine", "ray"]
+    done = subprocess.run([*command, "--jobs", "2"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = list_sweep(tmp_path / "s")
+    whole = search(sweep_of(YAML), tmp_path / "whole")
+    assert [(t.state, t.params) for t in found.trials] == [(t.state, t.params) for t in whole.trials]
+    assert [t.values for t in found.trials] == [pytest.approx(t.values, abs=0.02) for t in whole.trials]

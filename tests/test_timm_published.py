@@ -43,6 +43,7 @@ def smallest_of_each_family(rows: list[Any]) -> list[Any]:
     return [min(family, key=lambda row: (row.published, row.published_as)) for family in families.values()]
 
 
+@pytest.mark.slow
 def test_every_family_is_met_or_explained(figures, rows):
     results = figures.measure(smallest_of_each_family(rows))
     groups = Counter(r.group for r in results)
