@@ -249,7 +249,7 @@ def test_files_hold_every_row_unrounded(vit: ModelAudit) -> None:
     rows = audit_csv_rows([vit])
     assert len(rows) == 3 + len(vit.rows)
     assert csv_text(rows).startswith("name,engine,module,module_type,op,ours_macs,theirs_macs,cause,reason\n")
-    assert r"| fvcore | encoder.layers.encoder_layer_\*.self_attention ×12 |" in audit_markdown([vit])
+    assert r"| fvcore | encoder.layers.encoder_layer\_\*.self_attention ×12 |" in audit_markdown([vit])
 
 
 def test_groups_sum_to_the_rows(vit: ModelAudit) -> None:
