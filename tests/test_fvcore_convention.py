@@ -24,7 +24,14 @@ def _quiet():
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("name", CNNS)
+#: fvcore takes seconds for each of these.
+SLOW = {
+    "densenet121", "efficientnet_v2_s", "inception_v3", "mobilenet_v3_small", "regnet_x_400mf", "resnet34", "vgg11_bn",
+    "wide_resnet50_2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CNNS])
 def test_within_one_percent_of_fvcore(name):
     ours = modelcmp.profile(name, convention="fvcore", input_size=(96, 96) if name != "inception_v3" else None)
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}

@@ -282,6 +282,7 @@ def test_a_setting_that_torch_refuses_has_its_line(tmp_path, cli):
     assert "x.yaml:4: optimizer adam takes no 'momentm'" in cli("train", "-c", path, "-o", tmp_path / "w")[2]
 
 
+@pytest.mark.slow
 def test_side_by_side_trains_the_same(trained, tmp_path):
     (tmp_path / "x.yaml").write_text(YAML.replace("trackers: [tensorboard]\n", "threads: 1\n"))
     child = command("train", "-c", "x.yaml", "-o", "w", "--jobs", "2", "--format", "json", cwd=tmp_path)

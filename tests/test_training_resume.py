@@ -108,7 +108,7 @@ def assert_same(a, b, path=""):
         assert a == b, path
 
 
-@pytest.mark.parametrize("step", [1, 13, 30])  # 13 steps an epoch
+@pytest.mark.parametrize("step", [1, 13, pytest.param(30, marks=pytest.mark.slow)])  # 13 steps an epoch
 def test_a_signal_finishes_the_step_and_resume_ends_bitwise_equal(step, net, whole, tmp_path):
     with pytest.raises(Interrupted, match=f"stopped after step {step} ") as stop:
         run.train(config(net, tmp_path / "w"), listener=StopAt(step))
@@ -182,7 +182,7 @@ def test_a_damaged_checkpoint_is_named(net, whole, tmp_path):
     assert_same(state(whole), state(tmp_path / "w"))
 
 
-@pytest.mark.parametrize("nth", [1, 2, 9])
+@pytest.mark.parametrize("nth", [1, pytest.param(2, marks=pytest.mark.slow), 9])
 def test_a_full_disk_ends_the_run_and_what_was_written_stays_good(nth, net, whole, tmp_path, monkeypatch):
     from modelcmp import tensor_files
     from modelcmp.errors import OutputError
