@@ -153,7 +153,7 @@ def test_a_run_does_not_go_on_with_the_other_one(full, monkeypatch):
 
 @pytest.mark.slow
 def test_the_published_study_comes_out_in_kind(cli, tmp_path, monkeypatch):
-    """facts of the study: lr 1e-3 and batch 512 win for both, and the CNN is far better than the MLP over 5 trials."""
+    """As published: lr 1e-3 and batch 512 win for both, and the CNN is far better than the MLP over 5 trials."""
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("sweep", "--recipe", "mnist_study", "--quiet", "--format", "json")
     assert code == 0, err

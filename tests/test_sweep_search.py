@@ -313,7 +313,8 @@ def test_no_trial_is_lost_or_doubled_by_kill_9(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_nor_by_many_kills(tmp_path, seed):
-    check_nothing_lost_or_doubled(tmp_path, coordinators=(0, 1, 3), workers=(4, 5, 6), seed=seed)
+    """At most two workers: a trial whose process is lost three times has failed."""
+    check_nothing_lost_or_doubled(tmp_path, coordinators=(0, 1, 3), workers=(4, 6), seed=seed)
 
 
 def test_a_running_search_may_be_listed_from_outside(made_up, tmp_path, monkeypatch):
