@@ -105,7 +105,7 @@ _TOLERANCE = 1.05
 def unfair(sweep: Sweep) -> list[str]:
     """A sentence for each architecture that was tuned less than the winner, in the budget's own unit."""
     leaders = {m: b for m in sweep.models if (b := best(sweep.of(m), sweep.objectives)) is not None}
-    if len(sweep.models) < 2 or not leaders:
+    if len(sweep.models) < 2 or not leaders or missing_trials(sweep):  # a search that goes on is not compared yet
         return []
     winner = best(list(leaders.values()), sweep.objectives)
     assert winner is not None
