@@ -27,18 +27,12 @@ _MOST_GROUPS = 40
 _MOST_WARNINGS = 5
 
 
-def _complete_key(incomplete: str) -> list[str]:
-    from modelcmp.training.summary import RANK_KEYS
-
-    return [key for key in RANK_KEYS if key.startswith(incomplete)]
-
-
 def rank(
     runs: Runs,
     by: Annotated[
         str | None,
         typer.Option(
-            "--by", "-s", metavar="KEY", autocompletion=_complete_key, show_default="what selected the epochs",
+            "--by", "-s", metavar="KEY", autocompletion=opt.complete_key, show_default="what selected the epochs",
             help="val_accuracy, val_loss, test_accuracy, test_f1, test_auc, params, train_seconds, latency, ...",
         ),
     ] = None,

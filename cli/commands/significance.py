@@ -9,7 +9,7 @@ import typer
 
 from .. import options as opt
 from .. import screen
-from .rank import Runs, _complete_key
+from .rank import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def significance(
     by: Annotated[
         list[str] | None,
         typer.Option(
-            "--by", "-s", metavar="KEY", autocompletion=_complete_key,
+            "--by", "-s", metavar="KEY", autocompletion=opt.complete_key,
             show_default="test_accuracy, or what selected the epochs",
             help="test_accuracy, test_loss, test_f1, val_accuracy, ...; may be repeated, or a,b.",
         ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .. import units
 from ..sweeps.statistics.records import CONFIGURED
 from ..training.summary import RANK_KEYS, RankKey
+from .training_table import in_sentence
 
 if TYPE_CHECKING:
     from ..sweeps.statistics.records import Difference, Significance
@@ -198,8 +199,7 @@ def _number(value: float, entry: RankKey, digits: int) -> str:
 
 
 def _label(significance: Significance) -> str:
-    label = RANK_KEYS[significance.metric].label
-    return label if label[:2].isupper() else label[0].lower() + label[1:]
+    return in_sentence(RANK_KEYS[significance.metric].label)
 
 
 def _listed(names: Sequence[str]) -> str:

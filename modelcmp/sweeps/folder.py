@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import BadInput, UsageError
 from ..files import write_whole
+from ..training.names import CONFIG
 from ..training.plan import make_plan
 from ..training.runtime import configured
 from ..training.workspace import Workspace, found_from_anywhere, near
@@ -17,7 +18,6 @@ from .records import params_text
 from .storage import file_of, open_storage, quiet, storage_url, told
 from .units import data_of
 
-CONFIG = "config.yaml"
 #: What a search writes besides.
 _OURS = ("runs", ".lock", ".stop", "study.*", "sweep_*")
 _HINT = "# Go on with it: compare-models sweep --resume {0}\n# See it: compare-models study {0}\n"

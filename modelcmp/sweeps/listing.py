@@ -8,12 +8,11 @@ from typing import Any, get_args
 
 from ..errors import BadInput
 from ..registry import suggest
+from ..training.names import CONFIG
 from .records import BudgetUnit, Objective, Sweep, Trial
 from .storage import FILE, file_of, open_storage, quiet, shown, storage_url, told
 from .study_tables import RawStudy, read_studies, read_trials, tables
 from .study_trial import BUDGET, IDENTITY, decoder, from_frozen, trial_record
-
-CONFIG = "config.yaml"
 
 
 def list_sweep(place: Path | str, name: str | None = None, intermediate: bool = False) -> Sweep:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ..errors import BadInput, ModelcmpError
 from ..training.config import Config
+from ..training.names import CONFIG
 from ..training.plan import make_plan
 from ..training.results import RunResult, load_result
 from ..training.runtime import configured
 from ..training.stopping import StopSign, watching_signals
-from ..training.workspace import CONFIG, Workspace, differences, found_from_anywhere, near
+from ..training.workspace import Workspace, differences, found_from_anywhere, near
 from .crew import Crew, Ended, Means, stop_file
 from .progress import Listener, Silent
 from .units import Unit, data_of, data_words

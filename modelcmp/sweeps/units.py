@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ..training.batches import batch_count
 from ..training.config import Config
 from ..training.data.base import DataSet
+from ..training.names import CONFIG
 from ..training.one import test_one, train_one
 from ..training.plan import Plan, make_plan, open_data
 from ..training.progress import Listener, Silent
@@ -18,7 +19,7 @@ from ..training.results import RunResult
 from ..training.run import finished
 from ..training.runtime import configured
 from ..training.stopping import Interrupted, Pruned, StopSign
-from ..training.workspace import CONFIG, Workspace, begin, check_unchanged
+from ..training.workspace import Workspace, begin, check_unchanged
 
 
 class Reports(Protocol):

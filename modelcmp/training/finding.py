@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ..errors import BadInput, ModelcmpError
 from .config_file import load_config
-from .names import folder_name
+from .names import CONFIG, folder_name
 from .results import FILE as RESULT
 from .results import RunResult, load_result
 
-CONFIG = "config.yaml"
 SESSION = "session.json"
 #: Folders below the one given; trials and sweeps put a run three down: ``runs/cnn-0003/comparison-cnn``.
 DEPTH = 5

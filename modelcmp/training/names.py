@@ -8,6 +8,8 @@ MODEL_NAMES = ("mlp", "cnn", "simple_cnn", "resnet", "vit", "simple_cnn3d", "se_
 DATA_NAMES = (
     "digits", "mnist_5k", "image_folder", "spots3d", "mnist", "mnist_or_5k", "fashion_mnist", "cifar10", "fake",
 )  # fmt: skip
+#: The file of a workspace, or a sweep's folder, that says what it is of.
+CONFIG = "config.yaml"
 
 
 def folder_name(label: str) -> str:

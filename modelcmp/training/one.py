@@ -18,12 +18,13 @@ from .entrants import Entrant
 from .judging import judge, latencies_ms
 from .learner import Learner
 from .loop import Loop, Places
+from .names import CONFIG
 from .plan import Plan, settings_of
 from .progress import Listener, Progress
 from .recorder import Recorder
 from .results import RunResult, Status, save_result
 from .stopping import Diverged, Interrupted, Pruned, StopSign
-from .workspace import CONFIG, Workspace
+from .workspace import Workspace
 
 #: What torch says on CPUs, and in its own wrapping of CUDA's errors.
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")

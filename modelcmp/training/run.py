@@ -11,6 +11,7 @@ from ..errors import BadInput, ModelcmpError
 from .config import Config
 from .dump_size import DumpEstimate, check_room, estimate
 from .entrants import Entrant
+from .names import CONFIG
 from .one import test_one, train_one
 from .plan import Plan, make_plan
 from .progress import Listener, Silent
@@ -19,7 +20,7 @@ from .results import RunResult, load_result
 from .runtime import configured
 from .side_by_side import Means, train_side_by_side
 from .stopping import Interrupted, StopSign, watching_signals
-from .workspace import CONFIG, Workspace, begin, check_free, check_unchanged, default_path, near
+from .workspace import Workspace, begin, check_free, check_unchanged, default_path, near
 
 _ALONE = Means()
 #: Whether dumps may take what they will.

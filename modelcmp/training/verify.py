@@ -16,10 +16,10 @@ from .checkpoint import learner_state
 from .config import Config
 from .entrants import Entrant
 from .learner import Learner
-from .names import folder_name
+from .names import CONFIG, folder_name
 from .plan import Plan, make_plan
 from .runtime import configured
-from .workspace import CONFIG, Workspace
+from .workspace import Workspace
 
 STEPS = 20
 

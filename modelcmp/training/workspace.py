@@ -19,9 +19,8 @@ from ..tracking.names import check_name
 from .config import Config
 from .config_file import as_data, as_yaml, load_config, make_config
 from .data.base import SplitName
-from .names import folder_name
+from .names import CONFIG, folder_name
 
-CONFIG = "config.yaml"
 IDENTITY = "identity.json"
 #: Keys that may change when a run goes on: they decide nothing that is computed.
 _FREE = ("workspace", "tags", "trackers", "description", "workers", "checkpoint_interval", "dump_interval", "dump")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ...errors import BadInput
 from ...files import write_whole
+from ...sweeps.statistics.student import mean_std
 from ...training.grouping import Group, counted_runs
 from ...training.results import RunResult
 from ...training.summary import BROKEN, check_key, ranked_value
@@ -57,7 +57,7 @@ def _strip(group: Group, key: str) -> Strip:
     values = [(r.settings.get("seed"), ranked_value(r, entry), r.status) for r in runs]
     points = tuple((seed, float(v)) for seed, v, _ in values if v is not None)
     figures = [v for _, v in points]
-    mean, std = mean_and_std(figures)
+    mean, std = mean_std(figures) if figures else (None, None)
     missing = Counter(str(status) for _, v, status in values if v is None)
     return Strip(group.name, points, mean, std, _quartiles(figures), missing)
 
@@ -67,16 +67,6 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float, float] | None:
         return None
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
-
-
-def mean_and_std(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and standard deviation with n - 1; None where there are too few values.
-
-    >>> mean_and_std([1.0, 3.0]), mean_and_std([2.0]), mean_and_std([])
-    ((2.0, 1.4142135623730951), (2.0, None), (None, None))
-    """
-    mean = math.fsum(values) / len(values) if values else None
-    return mean, statistics.stdev(values) if len(values) > 1 else None
 
 
 # -- over epochs ----------------------------------------------------------------------------------
@@ -155,8 +145,7 @@ def _figures(result: RunResult, key: str) -> dict[int, float]:
 
 
 def _point(epoch: int, values: Sequence[float]) -> BandPoint:
-    mean, std = mean_and_std(values)
-    assert mean is not None
+    mean, std = mean_std(values)
     return BandPoint(epoch, len(values), mean, std)
 
 

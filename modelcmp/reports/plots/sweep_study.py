@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ...pareto import unbeaten
 from ...sweeps.records import Objective, Trial
 from ...sweeps.storage import quiet
 from ...sweeps.study_trial import from_frozen, trial_record
@@ -146,12 +147,10 @@ def _slice(data: StudyData, parameter: Parameter, objective: int) -> tuple[tuple
 
 def front_of(data: StudyData) -> tuple[bool, ...]:
     """Which of the finished trials no other one beats: as good in every objective and better in one."""
-    import numpy as np
-
     signs = [1.0 if o.better == "low" else -1.0 for o in data.objectives]
-    costs = np.array([t.values for t in data.finished], dtype=float).reshape(-1, len(signs)) * signs
-    beaten = [bool(np.any((costs <= row).all(axis=1) & (costs < row).any(axis=1))) for row in costs]
-    return tuple(not b for b in beaten)
+    costs = {i: tuple(s * v for s, v in zip(signs, t.values or (), strict=True)) for i, t in enumerate(data.finished)}
+    kept = unbeaten(costs)
+    return tuple(i in kept for i in costs)
 
 
 # -- importance -----------------------------------------------------------------------------------
